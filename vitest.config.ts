@@ -1,0 +1,36 @@
+import { defineConfig } from 'vitest/config';
+
+const resolveFromSource = { conditions: ['development', 'module', 'node', 'default'] };
+const shared = {
+  resolve: resolveFromSource,
+  ssr: { resolve: resolveFromSource },
+};
+
+export default defineConfig({
+  ...shared,
+  test: {
+    projects: [
+      {
+        ...shared,
+        test: {
+          name: 'unit',
+          include: ['{apps,libs}/*/src/**/*.spec.ts', 'test/unit/**/*.spec.ts'],
+          exclude: ['**/dist/**', '**/node_modules/**'],
+          testTimeout: 30_000,
+        },
+      },
+      {
+        ...shared,
+        test: {
+          name: 'integration',
+          include: ['{apps,libs}/*/src/**/*.int-spec.ts', 'test/integration/**/*.int-spec.ts', 'test/e2e/**/*.int-spec.ts', 'test/simulation/**/*.int-spec.ts'],
+          exclude: ['**/dist/**', '**/node_modules/**'],
+          globalSetup: ['libs/testkit/src/global-setup.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          maxWorkers: 2,
+        },
+      },
+    ],
+  },
+});
