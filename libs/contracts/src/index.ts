@@ -3,4 +3,7 @@ export * from './endpoint.js';
 export * from './events.js';
 export * from './problems.js';
 export * from './roles.js';
+export * from './runner-event.js';
+export * from './runner-job.js';
+export * from './runner-serve.js';
 export * from './suite.js';
