@@ -1,1 +1,3 @@
-export {};
+export { redisForTest, type TestRedis } from './redis-for-test.js';
+export { type DisposableRedis, startDisposableRedis } from './start-disposable-redis.js';
+export { createTemplate, type DatabaseTemplate, freshDatabase, type TestDatabase } from './test-databases.js';

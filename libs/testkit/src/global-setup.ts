@@ -1,0 +1,54 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Problem, Result } from '@beamtime/kernel';
+import { startEmbeddedPostgres, startEmbeddedRedis } from '@beamtime/platform';
+import type { TestProject } from 'vitest/node';
+import { deleteKeysOf } from './redis-for-test.js';
+import { dropDatabasesOf, dropForgottenDatabases, newRunId } from './test-databases.js';
+import './provided.js';
+
+/**
+ * Once per test run: the servers that DATABASE_URL and REDIS_URL name, otherwise own ones in a temporary folder,
+ * which end with the run. On a named server only what this run made is removed.
+ */
+export default async function provideServers(project: TestProject): Promise<() => Promise<void>> {
+  const runId = newRunId(Date.now(), randomBytes(3).toString('hex'));
+  const folder = await mkdtemp(join(tmpdir(), 'beamtime-test-'));
+  const cleanUps: (() => Promise<void>)[] = [() => rm(folder, { recursive: true, force: true })];
+  const cleanUp = async (): Promise<void> => {
+    for (const step of cleanUps.reverse()) await step();
+  };
+  try {
+    const databaseUrl = process.env['DATABASE_URL'] ?? (await ownPostgres(folder, cleanUps));
+    await dropForgottenDatabases(databaseUrl, Date.now());
+    if (process.env['DATABASE_URL']) cleanUps.push(() => dropDatabasesOf(databaseUrl, runId));
+    const redisUrl = process.env['REDIS_URL'] ?? (await ownRedis(folder, cleanUps));
+    if (process.env['REDIS_URL']) cleanUps.push(() => deleteKeysOf(redisUrl, runId));
+    project.provide('servers', { databaseUrl, redisUrl, runId });
+  } catch (error) {
+    await cleanUp();
+    throw error;
+  }
+  return cleanUp;
+}
+
+async function ownPostgres(folder: string, cleanUps: (() => Promise<void>)[]): Promise<string> {
+  const server = started(
+    await startEmbeddedPostgres({ dataDir: join(folder, 'postgres'), database: 'postgres', durable: false }),
+  );
+  cleanUps.push(() => server.stop());
+  return server.url;
+}
+
+async function ownRedis(folder: string, cleanUps: (() => Promise<void>)[]): Promise<string> {
+  const server = started(await startEmbeddedRedis({ dataDir: join(folder, 'redis'), durable: false }));
+  cleanUps.push(() => server.stop());
+  return server.url;
+}
+
+function started<Server>(result: Result<Server, Problem>): Server {
+  if (!result.ok) throw new Error(result.error.detail);
+  return result.value;
+}
