@@ -5,7 +5,7 @@ import type {
   ClientResponseOf,
   EndpointSpec,
 } from './endpoint.js';
-import { problemDetailsSchema, type ProblemDetails } from './problems.js';
+import { type ProblemDetails, problemDetailsSchema } from './problems.js';
 
 /** Thrown by the client when the facility answers with a problem. */
 export class ProblemError extends Error {
@@ -40,7 +40,11 @@ export interface ApiClient {
   readonly baseUrl: string;
   /** The same client with another credential. */
   as(token: string | undefined): ApiClient;
-  call<const E extends EndpointSpec>(spec: E, input: CallInput<E>, options?: CallOptions): Promise<ClientResponseOf<E>>;
+  call<const E extends EndpointSpec>(
+    spec: E,
+    input: CallInput<E>,
+    options?: CallOptions,
+  ): Promise<ClientResponseOf<E>>;
   /** For endpoints that send or take bytes: the raw response, already checked for problems. */
   raw(spec: EndpointSpec, input: RawInput, options?: CallOptions): Promise<Response>;
 }
@@ -75,7 +79,10 @@ type RawBody = string | Uint8Array<ArrayBuffer> | ReadableStream | Blob;
 
 function isRawBody(body: unknown): body is RawBody {
   return (
-    typeof body === 'string' || body instanceof Uint8Array || body instanceof ReadableStream || body instanceof Blob
+    typeof body === 'string' ||
+    body instanceof Uint8Array ||
+    body instanceof ReadableStream ||
+    body instanceof Blob
   );
 }
 
@@ -114,7 +121,10 @@ export function createApiClient(baseUrl: string, token?: string): ApiClient {
       response = await fetch(url, init);
     } catch (cause) {
       if (options.signal?.aborted === true) throw cause;
-      const why = cause instanceof Error ? ((cause.cause as Error | undefined)?.message ?? cause.message) : String(cause);
+      const why =
+        cause instanceof Error
+          ? ((cause.cause as Error | undefined)?.message ?? cause.message)
+          : String(cause);
       throw new UnreachableError(`${spec.method} ${url}: ${why}`, { cause });
     }
     if (!response.ok) throw await problemOf(response);

@@ -50,10 +50,16 @@ export interface InputOf<E> {
   readonly query: QueryOf<E>;
   readonly body: BodyOf<E>;
 }
-export type ClientParamsOf<E> = E extends { readonly params: infer S extends z.ZodType } ? z.input<S> : undefined;
-export type ClientQueryOf<E> = E extends { readonly query: infer S extends z.ZodType } ? z.input<S> : undefined;
+export type ClientParamsOf<E> = E extends { readonly params: infer S extends z.ZodType }
+  ? z.input<S>
+  : undefined;
+export type ClientQueryOf<E> = E extends { readonly query: infer S extends z.ZodType }
+  ? z.input<S>
+  : undefined;
 export type ClientBodyOf<E> = E extends { readonly body: infer S extends z.ZodType } ? z.input<S> : undefined;
-export type ClientResponseOf<E> = E extends { readonly response: infer S extends z.ZodType } ? z.output<S> : never;
+export type ClientResponseOf<E> = E extends { readonly response: infer S extends z.ZodType }
+  ? z.output<S>
+  : never;
 
 /** Declares an endpoint; keeps the literal types so that clients and handlers are typed by it. */
 export function endpoint<const E extends EndpointSpec>(spec: E): E {
@@ -69,7 +75,10 @@ export const pageQuery = z.object({
   after: z.string().max(200).optional().describe('Continue after this cursor (`next` of the page before)'),
 });
 export const pageOf = <T extends z.ZodType>(item: T) =>
-  z.object({ items: z.array(item), next: z.string().nullable().describe('Cursor of the next page, or null') });
+  z.object({
+    items: z.array(item),
+    next: z.string().nullable().describe('Cursor of the next page, or null'),
+  });
 
 /** Text a person typed: trimmed, not empty, bounded, without control characters. */
 export const shortText = z.string().trim().min(1).max(200);
@@ -80,7 +89,10 @@ export const bigintText = z
   .string()
   .regex(/^-?\d{1,30}$/)
   .describe('A whole number as decimal text');
-export const sha256Text = z.string().regex(/^[0-9a-f]{64}$/).describe('SHA-256 as 64 hexadecimal digits');
+export const sha256Text = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/)
+  .describe('SHA-256 as 64 hexadecimal digits');
 export const idText = (prefix: string) =>
   z
     .string()

@@ -1,8 +1,8 @@
+import { units } from '@beamtime/kernel';
 import { z } from 'zod';
-import { idText, sha256Text, isoTime } from './endpoint.js';
+import { idText, isoTime, sha256Text } from './endpoint.js';
 import { scopeSchema } from './roles.js';
 import { suiteDesignSchema } from './suite.js';
-import { units } from '@beamtime/kernel';
 
 /**
  * Facts that travel between contexts through the outbox: written in the transaction that made them true,

@@ -22,13 +22,19 @@ export const problemCodes = {
   'resource.not-found': { status: 404, title: 'No such resource' },
   'resource.exists': { status: 409, title: 'It exists already' },
   'limit.exceeded': { status: 422, title: 'Over a limit' },
-  'server.internal': { status: 500, title: 'The facility failed; the request id helps its operators find out why' },
+  'server.internal': {
+    status: 500,
+    title: 'The facility failed; the request id helps its operators find out why',
+  },
   'server.unavailable': { status: 503, title: 'A part of the facility cannot be reached; try again' },
   'object-store.not-found': { status: 404, title: 'No such object' },
   'object-store.exists': { status: 409, title: 'An object of this key exists already' },
   'object-store.full': { status: 507, title: 'The object store is full' },
   'object-store.too-large': { status: 413, title: 'The object is larger than announced' },
-  'object-store.bad-signature': { status: 403, title: 'The signature of this URL is not valid or has expired' },
+  'object-store.bad-signature': {
+    status: 403,
+    title: 'The signature of this URL is not valid or has expired',
+  },
   'object-store.checksum-mismatch': { status: 422, title: 'The bytes do not have the announced checksum' },
   'object-store.bad-key': { status: 400, title: 'This is not a valid object key' },
   // governance
@@ -47,7 +53,10 @@ export const problemCodes = {
   'scheduling.attempt-fenced': { status: 409, title: 'This attempt is no longer the current one; stop it' },
   'scheduling.insufficient-reservation': { status: 402, title: 'The reservation does not cover this job' },
   // access
-  'access.conflict-of-interest': { status: 403, title: 'A conflict of interest bars you from this application' },
+  'access.conflict-of-interest': {
+    status: 403,
+    title: 'A conflict of interest bars you from this application',
+  },
   'access.insufficient-units': { status: 402, title: 'The allocation does not cover this request' },
   'access.hold-settled': { status: 409, title: 'The hold is settled already' },
   'access.allocation-inactive': { status: 403, title: 'The allocation is not active' },
@@ -58,7 +67,10 @@ export const problemCodes = {
   'inference.model-unavailable': { status: 503, title: 'No cluster serves this model now' },
   'inference.unknown-site': { status: 422, title: 'The model has no such site' },
   'inference.context-exceeded': { status: 422, title: 'Longer than the context of the model' },
-  'inference.runner-failed': { status: 502, title: 'The model server failed on this request; it was not charged' },
+  'inference.runner-failed': {
+    status: 502,
+    title: 'The model server failed on this request; it was not charged',
+  },
   // studies
   'studies.nothing-to-study': { status: 422, title: 'No model matches' },
 } as const satisfies Record<string, { status: number; title: string }>;
@@ -71,7 +83,9 @@ export const problemDetailsSchema = z
     type: z.string().describe('URI of the documentation of this code'),
     title: z.string(),
     status: z.number().int(),
-    code: z.enum(Object.keys(problemCodes) as [ProblemCode, ...ProblemCode[]]).describe('Stable; branch on this'),
+    code: z
+      .enum(Object.keys(problemCodes) as [ProblemCode, ...ProblemCode[]])
+      .describe('Stable; branch on this'),
     detail: z.string().describe('What happened and what to do, for a person'),
     instance: z.string().optional().describe('The request id; quote it when you ask for help'),
     issues: z

@@ -19,14 +19,31 @@ export const sizeLevelSchema = z.object({
   layers: z.number().int().min(1).max(200),
   hiddenSize: z.number().int().min(8).max(32_768),
   heads: z.number().int().min(1).max(256),
-  intermediateSize: z.number().int().min(8).max(262_144).optional().describe('Width of the MLP; 4 × hiddenSize if absent'),
+  intermediateSize: z
+    .number()
+    .int()
+    .min(8)
+    .max(262_144)
+    .optional()
+    .describe('Width of the MLP; 4 × hiddenSize if absent'),
 });
 
 export const languageLevelSchema = z.object({
   name: levelName,
-  language: z.string().regex(/^[a-z]{3}$/).describe('ISO 639-3'),
-  script: z.string().regex(/^[A-Z][a-z]{3}$/).describe('ISO 15924'),
-  corpusId: z.string().max(60).describe('Id of a registered corpus (cor_…), or a name that `beamtime suite train --local` maps to a folder'),
+  language: z
+    .string()
+    .regex(/^[a-z]{3}$/)
+    .describe('ISO 639-3'),
+  script: z
+    .string()
+    .regex(/^[A-Z][a-z]{3}$/)
+    .describe('ISO 15924'),
+  corpusId: z
+    .string()
+    .max(60)
+    .describe(
+      'Id of a registered corpus (cor_…), or a name that `beamtime suite train --local` maps to a folder',
+    ),
   heldOutCorpusId: z.string().max(60).optional().describe('Corpus for bits per byte; never trained on'),
 });
 
@@ -34,7 +51,10 @@ export const tokenizerLevelSchema = z.object({
   name: levelName,
   kind: z.enum(['bpe', 'unigram', 'byte']),
   vocabSize: z.number().int().min(257).max(1_000_000),
-  scope: z.enum(['shared', 'per-language']).default('shared').describe('Trained on all languages of the suite together, or on each'),
+  scope: z
+    .enum(['shared', 'per-language'])
+    .default('shared')
+    .describe('Trained on all languages of the suite together, or on each'),
 });
 
 export const suiteDesignSchema = z
@@ -55,7 +75,10 @@ export const suiteDesignSchema = z
       steps: z.array(z.number().int().min(1).max(suiteLimits.steps)).min(1).max(suiteLimits.levelsPerFactor),
     }),
     /** Cells to leave out: each entry matches the cells that have all the levels it names. */
-    exclude: z.array(z.record(z.string(), z.union([z.string(), z.number()]))).max(1_000).default([]),
+    exclude: z
+      .array(z.record(z.string(), z.union([z.string(), z.number()])))
+      .max(1_000)
+      .default([]),
     training: z.object({
       contextTokens: z.number().int().min(8).max(131_072),
       batchSize: z.number().int().min(1).max(65_536).describe('Sequences per step'),
@@ -70,11 +93,32 @@ export const suiteDesignSchema = z
       .default('log2'),
     resources: z
       .object({
-        gpus: z.number().int().min(1).max(4_096).default(1).describe('GPUs per model, one gang within one cluster'),
+        gpus: z
+          .number()
+          .int()
+          .min(1)
+          .max(4_096)
+          .default(1)
+          .describe('GPUs per model, one gang within one cluster'),
         gpuType: z.string().max(60).optional(),
-        utilisation: z.number().min(0.01).max(1).default(0.35).describe('Assumed model FLOPs utilisation of the cost estimate'),
-        gpuPeakFlops: z.number().positive().default(312e12).describe('Peak FLOP/s of one GPU of the cost estimate'),
-        maxSecondsPerModel: z.number().int().min(1).max(31_536_000).default(86_400).describe('Time bound of one training job'),
+        utilisation: z
+          .number()
+          .min(0.01)
+          .max(1)
+          .default(0.35)
+          .describe('Assumed model FLOPs utilisation of the cost estimate'),
+        gpuPeakFlops: z
+          .number()
+          .positive()
+          .default(312e12)
+          .describe('Peak FLOP/s of one GPU of the cost estimate'),
+        maxSecondsPerModel: z
+          .number()
+          .int()
+          .min(1)
+          .max(31_536_000)
+          .default(86_400)
+          .describe('Time bound of one training job'),
       })
       .default({ gpus: 1, utilisation: 0.35, gpuPeakFlops: 312e12, maxSecondsPerModel: 86_400 }),
   })

@@ -2,7 +2,10 @@ import { invariant } from './assert.js';
 import { isTerminal, reachableStates, type TransitionTable } from './transitions.js';
 
 /** Asserts what every lifecycle must have: all states reachable, and from each a way to an end. */
-export function assertSoundLifecycle<State extends string>(table: TransitionTable<State>, initial: State): void {
+export function assertSoundLifecycle<State extends string>(
+  table: TransitionTable<State>,
+  initial: State,
+): void {
   const states = Object.keys(table) as State[];
   const seen = reachableStates(table, initial);
   for (const state of states) {

@@ -1,4 +1,4 @@
-import { problem, type Problem } from './problem.js';
+import { type Problem, problem } from './problem.js';
 import { err, ok, type Result } from './result.js';
 
 /** A state machine as data: each state and where it may go. A state that goes nowhere is terminal. */
@@ -16,10 +16,14 @@ export function move<State extends string>(
   if (table[from].includes(to)) return ok(to);
   const allowed = table[from].length === 0 ? 'nowhere: it has ended' : table[from].join(', ');
   return err(
-    problem('state.illegal-transition', `${what} is ${from} and cannot become ${to} (from here: ${allowed})`, {
-      from,
-      to,
-    }),
+    problem(
+      'state.illegal-transition',
+      `${what} is ${from} and cannot become ${to} (from here: ${allowed})`,
+      {
+        from,
+        to,
+      },
+    ),
   );
 }
 
@@ -32,7 +36,10 @@ export function isTerminal<State extends string>(table: TransitionTable<State>, 
   return table[state].length === 0;
 }
 
-export function reachableStates<State extends string>(table: TransitionTable<State>, from: State): Set<State> {
+export function reachableStates<State extends string>(
+  table: TransitionTable<State>,
+  from: State,
+): Set<State> {
   const seen = new Set<State>([from]);
   const queue: State[] = [from];
   for (let state = queue.pop(); state !== undefined; state = queue.pop()) {

@@ -1,1 +1,1 @@
-export {};
+export { InProcessKnocks } from './knocks/in-process-knocks.js';

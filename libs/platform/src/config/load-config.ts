@@ -1,0 +1,84 @@
+import { z } from 'zod';
+
+const port = z.coerce.number().int().min(0).max(65_535);
+
+/** Every setting of every service, from the environment. A wrong one stops the start. */
+export const configSchema = z.object({
+  DATABASE_URL: z
+    .url({ protocol: /^postgres(ql)?$/ })
+    .describe('postgres://user:password@host:port/database'),
+  REDIS_URL: z.url({ protocol: /^rediss?$/ }),
+  BEAMTIME_STATE_DIR: z
+    .string()
+    .min(1)
+    .default('.beamtime')
+    .describe('Folder for everything the facility keeps on local disk'),
+  BEAMTIME_HOST: z.string().default('127.0.0.1').describe('Address to listen on'),
+  PORT: port.default(8420).describe('Port to listen on; 0 takes a free one'),
+  BEAMTIME_PUBLIC_URL: z
+    .url()
+    .optional()
+    .describe('The address under which people and agents reach this facility'),
+  BEAMTIME_SECRET: z
+    .string()
+    .min(32, 'at least 32 characters: it signs URLs and cookies')
+    .describe('Signs local object URLs and login state; the same in every service'),
+  BEAMTIME_EMBEDDED: z
+    .stringbool()
+    .default(false)
+    .describe(
+      'Set by the facility when it runs its own PostgreSQL and Redis; only then the local login exists',
+    ),
+  BEAMTIME_LOCAL_LOGIN: z
+    .stringbool()
+    .optional()
+    .describe('Offer the local login; refused outside the embedded mode'),
+  BEAMTIME_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  BEAMTIME_QUEUE_PREFIX: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,60}$/)
+    .default('beamtime')
+    .describe('Prefix of every key in Redis'),
+  S3_ENDPOINT: z
+    .url()
+    .optional()
+    .describe('S3 server; absent: AWS, or local disk when S3_BUCKET is absent too'),
+  S3_BUCKET: z.string().min(3).max(63).optional(),
+  S3_REGION: z.string().default('us-east-1'),
+  S3_ACCESS_KEY_ID: z.string().optional(),
+  S3_SECRET_ACCESS_KEY: z.string().optional(),
+  OIDC_ISSUER: z.url().optional().describe('OpenID Connect issuer; with OIDC_CLIENT_ID turns on the login'),
+  OIDC_CLIENT_ID: z.string().optional(),
+  OIDC_CLIENT_SECRET: z.string().optional(),
+  OIDC_SECRETARIAT: z
+    .string()
+    .optional()
+    .describe('E-mail addresses, comma separated, that become secretariat at first login'),
+});
+export type Config = z.output<typeof configSchema>;
+
+/** DI token of the loaded configuration. */
+export const CONFIG = Symbol('Config');
+
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/** Reads the configuration; throws ConfigError that names each wrong setting and never shows a value. */
+export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const set = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== undefined && value !== ''),
+  );
+  const parsed = configSchema.safeParse(set);
+  if (!parsed.success) {
+    const lines = parsed.error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`);
+    throw new ConfigError(`The configuration is not valid:\n${lines.join('\n')}`);
+  }
+  const config = parsed.data;
+  if (config.BEAMTIME_LOCAL_LOGIN === true && !config.BEAMTIME_EMBEDDED) {
+    throw new ConfigError(
+      'BEAMTIME_LOCAL_LOGIN is only for the embedded mode on one machine; set OIDC_ISSUER and OIDC_CLIENT_ID instead',
+    );
+  }
+  return config;
+}

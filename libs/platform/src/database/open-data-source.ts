@@ -1,0 +1,42 @@
+import { DataSource } from 'typeorm';
+import { type ContextSchema, migrationClass } from './context-schema.js';
+
+/** Connections per process: PostgreSQL's default of 100 is shared by all services. */
+const poolSize = 12;
+/** No statement of ours needs longer; a stuck one must not hold a lock for ever. */
+const statementTimeoutMs = 30_000;
+/** Any process may migrate at its start; they take turns by this advisory lock. */
+const migrationLockKey = 4_242_001;
+
+/** Opens the pool. Does not migrate. */
+export async function openDataSource(url: string, schemas: readonly ContextSchema[]): Promise<DataSource> {
+  const dataSource = new DataSource({
+    type: 'postgres',
+    url,
+    synchronize: false,
+    migrationsTableName: 'beamtime_migration',
+    migrationsTransactionMode: 'each',
+    entities: schemas.flatMap((schema) => [...schema.entities]),
+    migrations: schemas.flatMap((schema) => schema.migrations.map(migrationClass)),
+    poolSize,
+    applicationName: 'beamtime',
+    extra: { statement_timeout: statementTimeoutMs, connectionTimeoutMillis: 10_000 },
+    logging: false,
+  });
+  return dataSource.initialize();
+}
+
+/** Creates the contexts' schemas and runs what migrations are missing; safe when several processes start at once. */
+export async function migrate(dataSource: DataSource, schemas: readonly ContextSchema[]): Promise<string[]> {
+  const runner = dataSource.createQueryRunner();
+  await runner.connect();
+  try {
+    await runner.query('SELECT pg_advisory_lock($1)', [migrationLockKey]);
+    for (const { context } of schemas) await runner.query(`CREATE SCHEMA IF NOT EXISTS "${context}"`);
+    const done = await dataSource.runMigrations({ transaction: 'each' });
+    return done.map((migration) => migration.name);
+  } finally {
+    await runner.query('SELECT pg_advisory_unlock($1)', [migrationLockKey]);
+    await runner.release();
+  }
+}
