@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Problem, Result } from '@beamtime/kernel';
@@ -16,6 +16,8 @@ import './provided.js';
 export default async function provideServers(project: TestProject): Promise<() => Promise<void>> {
   const runId = newRunId(Date.now(), randomBytes(3).toString('hex'));
   const folder = await mkdtemp(join(tmpdir(), 'beamtime-test-'));
+  // Open to pass through: as root, PostgreSQL runs as another user. The secrets inside are closed by themselves.
+  await chmod(folder, 0o755);
   const cleanUps: (() => Promise<void>)[] = [() => rm(folder, { recursive: true, force: true })];
   const cleanUp = async (): Promise<void> => {
     for (const step of cleanUps.reverse()) await step();

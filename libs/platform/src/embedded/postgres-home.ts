@@ -13,6 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
+import { err, ok, type Result } from '@beamtime/kernel';
 import type { PostgresBinaries } from './postgres-binaries.js';
 
 /** Where a cluster lives and runs from, and as whom. */
@@ -30,6 +31,8 @@ interface UnprivilegedUser {
 
 /** For root: a place that every user can reach, whatever folder the checkout lies in. */
 const reachableRoot = '/var/lib/beamtime';
+/** In a state folder whose cluster is kept there: says where. */
+const farNote = 'cluster-is-in.txt';
 
 /**
  * PostgreSQL refuses to run as root, so root runs it as another user who exists anyway: nothing is added to the
@@ -42,20 +45,28 @@ export function choosePostgresHome(
   binaries: PostgresBinaries,
   owner: string,
   say: (line: string) => void,
-): PostgresHome {
+): Result<PostgresHome, string> {
   const nearFolder = join(stateFolder, 'cluster');
   if (process.getuid?.() !== 0) {
     mkdirSync(nearFolder, { recursive: true, mode: 0o700 });
-    return { binFolder: join(binaries.folder, 'bin'), folder: nearFolder, user: undefined };
+    return ok({ binFolder: join(binaries.folder, 'bin'), folder: nearFolder, user: undefined });
   }
   const user = ownerOf(join(nearFolder, 'data')) ?? findUnprivilegedUser();
-  return {
+  if (!user) return err('it cannot run as root, and the machine has neither a user "postgres" nor "nobody"');
+  const reachable = canReach(user, stateFolder);
+  if (!reachable && existsSync(join(nearFolder, 'data')))
+    return err(
+      `the user ${user.uid} who owns ${nearFolder} cannot reach it: allow "x" on the folders above it`,
+    );
+  // Once far, always far, should the folders above be opened later: the data is there.
+  const near = reachable && !existsSync(join(stateFolder, farNote));
+  return ok({
     binFolder: canRun(user, join(binaries.folder, 'bin', 'postgres'))
       ? join(binaries.folder, 'bin')
       : copyBinaries(binaries, say),
-    folder: canReach(user, stateFolder) ? own(nearFolder, user) : ownFarFolder(stateFolder, user, owner, say),
+    folder: near ? own(nearFolder, user) : ownFarFolder(stateFolder, user, owner, say),
     user,
-  };
+  });
 }
 
 /** The user of an existing cluster, so that it is never opened as somebody else. */
@@ -66,7 +77,7 @@ function ownerOf(path: string): UnprivilegedUser | undefined {
 }
 
 /** PostgreSQL's own user where the machine has one, otherwise the one that every Unix has. */
-function findUnprivilegedUser(): UnprivilegedUser {
+function findUnprivilegedUser(): UnprivilegedUser | undefined {
   for (const name of ['postgres', 'nobody']) {
     const [uid, gid] = ['-u', '-g'].map((flag) => numberFrom('id', [flag, name]));
     if (uid !== undefined && gid !== undefined && uid !== 0) return { uid, gid };

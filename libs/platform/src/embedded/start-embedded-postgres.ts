@@ -46,11 +46,6 @@ const orderlyStop: StopPlan = [
   ['SIGQUIT', 5_000],
   ['SIGKILL', 5_000],
 ];
-const hastyStop: StopPlan = [
-  ['SIGQUIT', 10_000],
-  ['SIGKILL', 5_000],
-];
-
 /**
  * Starts PostgreSQL of its own on the loopback interface, with a password made at the first start. It ends with
  * this process; should both be killed, the next start on the same folder stops what is left and recovers.
@@ -70,8 +65,9 @@ export async function startEmbeddedPostgres(
       return err(startFailed(`the earlier server, process ${folder.last.server.pid}, does not stop`));
     const password = folder.secret('password');
     const home = choosePostgresHome(folder.path, binaries.value, password, say);
-    const made = await initialiseCluster(home, password, options.durable ?? true, say);
-    started = made.ok ? await startOn(folder, home, password, options) : made;
+    if (!home.ok) return err(startFailed(home.error));
+    const made = await initialiseCluster(home.value, password, options.durable ?? true, say);
+    started = made.ok ? await startOn(folder, home.value, password, options) : made;
     return started;
   } finally {
     if (!started?.ok) folder.release();
@@ -143,7 +139,7 @@ async function startOn(
   const stop = async (): Promise<void> => {
     if (stopped) return;
     stopped = true;
-    await server.stop(durable ? orderlyStop : hastyStop);
+    await server.stop(orderlyStop);
     folder.forgetServer();
     folder.release();
   };
