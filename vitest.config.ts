@@ -2,6 +2,8 @@ import { defineConfig } from 'vitest/config';
 
 const resolveFromSource = { conditions: ['development', 'module', 'node', 'default'] };
 const shared = {
+  // Specs lie outside the compiler's projects, so the transformer must be told about Nest's decorators.
+  oxc: { decorator: { legacy: true } },
   resolve: resolveFromSource,
   ssr: { resolve: resolveFromSource },
 };
@@ -23,7 +25,12 @@ export default defineConfig({
         ...shared,
         test: {
           name: 'integration',
-          include: ['{apps,libs}/*/src/**/*.int-spec.ts', 'test/integration/**/*.int-spec.ts', 'test/e2e/**/*.int-spec.ts', 'test/simulation/**/*.int-spec.ts'],
+          include: [
+            '{apps,libs}/*/src/**/*.int-spec.ts',
+            'test/integration/**/*.int-spec.ts',
+            'test/e2e/**/*.int-spec.ts',
+            'test/simulation/**/*.int-spec.ts',
+          ],
           exclude: ['**/dist/**', '**/node_modules/**'],
           globalSetup: ['libs/testkit/src/global-setup.ts'],
           testTimeout: 60_000,

@@ -1,3 +1,8 @@
+export * from './audit/seal-audit.js';
+export * from './config/load-config.js';
+export * from './database/context-schema.js';
+export * from './database/open-data-source.js';
+export * from './database/transactor.js';
 export type { EmbeddedServer, EmbeddedServerProblem } from './embedded/embedded-server.js';
 export { type EmbeddedPostgresOptions, startEmbeddedPostgres } from './embedded/start-embedded-postgres.js';
 export {
@@ -5,3 +10,20 @@ export {
   findRedisServer,
   startEmbeddedRedis,
 } from './embedded/start-embedded-redis.js';
+export * from './http/endpoint.decorator.js';
+export * from './http/facility.controller.js';
+export * from './http/open-api.js';
+export * from './http/principal.js';
+export * from './http/problem.filter.js';
+export * from './http/problem-exception.js';
+export * from './http/serve-http.js';
+export * from './identifiers/ids.js';
+export * from './knocks/bullmq-knocks.js';
+export * from './knocks/knocks.js';
+export * from './leader/lead.js';
+export * from './observability/logger.js';
+export * from './observability/metrics.js';
+export * from './outbox/deliver-facts.js';
+export * from './outbox/fact-delivery.js';
+export * from './platform.module.js';
+export * from './postgres/platform-schema.js';

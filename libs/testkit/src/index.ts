@@ -1,3 +1,4 @@
+export { platformForTest, serviceForTest, type TestPlatform, type TestService } from './platform-for-test.js';
 export { redisForTest, type TestRedis } from './redis-for-test.js';
 export { type DisposableRedis, startDisposableRedis } from './start-disposable-redis.js';
 export { createTemplate, type DatabaseTemplate, freshDatabase, type TestDatabase } from './test-databases.js';

@@ -36,7 +36,7 @@ export const configSchema = z.object({
   BEAMTIME_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   BEAMTIME_QUEUE_PREFIX: z
     .string()
-    .regex(/^[A-Za-z0-9_-]{1,60}$/)
+    .regex(/^[A-Za-z0-9:_-]{1,80}$/)
     .default('beamtime')
     .describe('Prefix of every key in Redis'),
   S3_ENDPOINT: z
