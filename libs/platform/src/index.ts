@@ -16,6 +16,7 @@ export * from './http/open-api.js';
 export * from './http/principal.js';
 export * from './http/problem.filter.js';
 export * from './http/problem-exception.js';
+export * from './http/run-service.js';
 export * from './http/serve-http.js';
 export * from './identifiers/ids.js';
 export * from './knocks/bullmq-knocks.js';

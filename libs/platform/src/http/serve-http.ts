@@ -45,7 +45,6 @@ export async function serveHttp(root: Type | DynamicModule, options: ServeOption
   });
   const log = app.get<Logger>(LOGGER);
   app.useLogger(nestLogger(log));
-  app.enableShutdownHooks(['SIGINT', 'SIGTERM']);
   app.disable('x-powered-by');
   app.set('query parser', 'simple');
   app.use(requestLog(log, app.get(Metrics)));
