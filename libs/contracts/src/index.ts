@@ -2,6 +2,7 @@ export * from './client.js';
 export * from './endpoint.js';
 export * from './events.js';
 export * from './facility.js';
+export * from './identity.js';
 export * from './problems.js';
 export * from './roles.js';
 export * from './runner-event.js';

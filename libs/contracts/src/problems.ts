@@ -36,7 +36,14 @@ export const problemCodes = {
     title: 'The signature of this URL is not valid or has expired',
   },
   'object-store.checksum-mismatch': { status: 422, title: 'The bytes do not have the announced checksum' },
+  'object-store.bad-range': { status: 416, title: 'The object has no such range of bytes' },
   'object-store.bad-key': { status: 400, title: 'This is not a valid object key' },
+  // identity
+  'auth.email-unverified': {
+    status: 403,
+    title: 'Your home institution has not verified your e-mail address',
+  },
+  'identity.last-secretariat': { status: 409, title: 'The consortium would be left without a secretariat' },
   // governance
   'governance.not-on-roll': { status: 403, title: 'You are not on the electoral roll of this round' },
   'governance.round-not-open': { status: 409, title: 'The round does not accept this now' },
