@@ -3,6 +3,8 @@ export * from './endpoint.js';
 export * from './events.js';
 export * from './facility.js';
 export * from './identity.js';
+export * from './internals.js';
+export * from './outputs.js';
 export * from './problems.js';
 export * from './roles.js';
 export * from './runner-event.js';
