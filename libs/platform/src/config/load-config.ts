@@ -39,6 +39,21 @@ export const configSchema = z.object({
     .regex(/^[A-Za-z0-9:_-]{1,80}$/)
     .default('beamtime')
     .describe('Prefix of every key in Redis'),
+  BEAMTIME_LEASE_TTL_MS: z.coerce
+    .number()
+    .int()
+    .min(1_000)
+    .max(3_600_000)
+    .default(30_000)
+    .describe(
+      'How long an attempt lives without its agent: shorter recovers sooner, longer bears worse networks',
+    ),
+  BEAMTIME_GATEWAY_URLS: z
+    .string()
+    .default('')
+    .describe(
+      'Gateways that agents connect served models to, comma separated; by default the facility itself',
+    ),
   S3_ENDPOINT: z
     .url()
     .optional()
