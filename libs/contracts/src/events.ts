@@ -1,6 +1,7 @@
 import { units } from '@beamtime/kernel';
 import { z } from 'zod';
 import { idText, isoTime, sha256Text } from './endpoint.js';
+import { policyRuleSchema } from './policy.js';
 import { scopeSchema } from './roles.js';
 import { suiteDesignSchema } from './suite.js';
 
@@ -37,12 +38,24 @@ export const facts = {
     policyId: idText('pol'),
     roundId: idText('rnd'),
     proposalId: idText('prp'),
-    rule: z.unknown(),
+    rule: policyRuleSchema,
   }),
+  /** A policy that a later one replaced: it binds nobody from now on. */
+  'policy.ended': z.object({ policyId: idText('pol'), roundId: idText('rnd') }),
   /** GPU-hours that a lab promised for a round and that now back its budget. */
   'round.funded': z.object({
     roundId: idText('rnd'),
     pledges: z.array(z.object({ labId: idText('lab'), gpuSeconds: z.number().int().nonnegative() })),
+    /** The same by kind of GPU, where the round tells them apart. */
+    byGpuType: z
+      .array(
+        z.object({
+          labId: idText('lab'),
+          gpuType: z.string(),
+          gpuSeconds: z.number().int().nonnegative(),
+        }),
+      )
+      .default([]),
   }),
   'suite.released': z.object({ suiteId: idText('sui') }),
   'job.ended': z.object({
