@@ -50,7 +50,13 @@ export const languageLevelSchema = z.object({
 export const tokenizerLevelSchema = z.object({
   name: levelName,
   kind: z.enum(['bpe', 'unigram', 'byte']),
-  vocabSize: z.number().int().min(257).max(1_000_000),
+  vocabSize: z
+    .number()
+    .int()
+    .min(258)
+    .max(1_000_000)
+    .default(258)
+    .describe('Tokens, the 256 bytes and two special ones among them; a byte tokenizer has no others'),
   scope: z
     .enum(['shared', 'per-language'])
     .default('shared')
@@ -119,8 +125,23 @@ export const suiteDesignSchema = z
           .max(31_536_000)
           .default(86_400)
           .describe('Time bound of one training job'),
+        overheadSecondsPerModel: z
+          .number()
+          .int()
+          .min(0)
+          .max(86_400)
+          .default(30)
+          .describe(
+            'Device time of one job besides training, for the cost estimate: start, tokenising, checkpoints',
+          ),
       })
-      .default({ gpus: 1, utilisation: 0.35, gpuPeakFlops: 312e12, maxSecondsPerModel: 86_400 }),
+      .default({
+        gpus: 1,
+        utilisation: 0.35,
+        gpuPeakFlops: 312e12,
+        maxSecondsPerModel: 86_400,
+        overheadSecondsPerModel: 30,
+      }),
   })
   .meta({ id: 'SuiteDesign' });
 export type SuiteDesign = z.output<typeof suiteDesignSchema>;

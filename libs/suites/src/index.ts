@@ -1,1 +1,9 @@
-export {};
+export * from './cell.js';
+export * from './checkpoint-steps.js';
+export * from './confounding.js';
+export * from './contrasts.js';
+export * from './count-parameters.js';
+export * from './describe-cells.js';
+export * from './estimate-cost.js';
+export * from './expand-suite.js';
+export * from './training-job-file.js';
