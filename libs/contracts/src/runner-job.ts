@@ -104,7 +104,11 @@ export type ModelShape = z.infer<typeof modelShape>;
 export const tokenizerSpec = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.enum(['bpe', 'unigram']),
-    vocabSize: z.int().min(257).max(runnerLimits.vocabSize),
+    vocabSize: z
+      .int()
+      .min(258)
+      .max(runnerLimits.vocabSize)
+      .describe('256 bytes and two special tokens at least'),
     corpora: z
       .array(localName)
       .min(1)
@@ -113,7 +117,7 @@ export const tokenizerSpec = z.discriminatedUnion('kind', [
   }),
   z
     .strictObject({ kind: z.literal('byte') })
-    .describe('The 256 bytes and one end-of-text token; never trained'),
+    .describe('The 256 bytes, end of text and mask: 258 tokens; never trained'),
   z.strictObject({ kind: z.literal('folder'), path: workdirPath }).describe('A tokenizer folder made before'),
 ]);
 export type TokenizerSpec = z.infer<typeof tokenizerSpec>;

@@ -1,0 +1,298 @@
+"""Text to tokens on disk, in memory bounded by one block: shards that are whole or absent, so a cut-off run goes on.
+
+A text is read in pieces that end at a line where they can, and each shard holds the tokens of about
+SHARD_TEXT_BYTES of text. Where pieces and shards end depends on the text alone, so every machine writes the
+same shards. Each document is preceded by the end-of-text token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .durable import write_file
+from .refusals import Refused, refusal_of_os_error
+
+END_OF_TEXT = "<|endoftext|>"
+MASK = "<|mask|>"
+PIECE_BYTES = 16 * 1024
+BLOCK_PIECES = 32
+SHARD_TEXT_BYTES = 32 * 1024 * 1024
+DOCUMENT_BYTES_MAX = 64 * 1024 * 1024  # one line of JSON is held in memory
+
+
+@dataclass
+class Piece:
+    text: str
+    starts_document: bool
+    end: int  # byte offset in the source after this piece
+
+
+@dataclass
+class Corpus:
+    """A tokenised corpus: its shards in order, read through memory maps."""
+
+    id: str
+    language: str
+    script: str
+    sha256: str
+    text_bytes: int
+    words: int
+    dtype: str
+    shards: list[dict[str, Any]]  # path, tokens, sha256
+    folder: Path
+    _maps: list[np.ndarray] = field(default_factory=list, repr=False)
+    _ends: list[int] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        total = 0
+        for shard in self.shards:
+            total += shard["tokens"]
+            self._ends.append(total)
+            self._maps.append(np.memmap(self.folder / shard["path"], dtype=self.dtype, mode="r"))
+        self.tokens = total
+
+    def windows(self, context_tokens: int) -> int:
+        return max(0, (self.tokens - 1) // context_tokens)
+
+    def read_window(self, index: int, context_tokens: int) -> np.ndarray:
+        """The tokens of one window and the first of the next, which is the last target."""
+        start = index * context_tokens
+        return self.read(start, start + context_tokens + 1)
+
+    def read(self, start: int, end: int) -> np.ndarray:
+        shard = int(np.searchsorted(self._ends, start, side="right"))
+        parts = []
+        while start < end:
+            base = self._ends[shard] - len(self._maps[shard])
+            part = self._maps[shard][start - base : end - base]
+            parts.append(part)
+            start += len(part)
+            shard += 1
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def read_pieces(path: Path, text_format: str, corpus_id: str, start: int = 0) -> Iterator[Piece]:
+    """The text from this byte offset on, which must be where an earlier piece ended."""
+    with path.open("rb") as file:
+        file.seek(start)
+        if text_format == "jsonl":
+            yield from _read_json_lines(file, corpus_id, start)
+        else:
+            yield from _read_text(file, corpus_id, start)
+
+
+def _read_text(file: Any, corpus_id: str, start: int) -> Iterator[Piece]:
+    at, pending = start, b""
+    while True:
+        line = file.readline(PIECE_BYTES)
+        if not line or len(pending) + len(line) > PIECE_BYTES:
+            text = _decode(pending, at, corpus_id, more=bool(line))
+            used = len(text.encode())
+            if used:
+                yield Piece(text, at == 0, at + used)
+            at, pending = at + used, pending[used:]
+        if not line:
+            return
+        pending += line
+
+
+def _decode(data: bytes, at: int, corpus_id: str, more: bool) -> str:
+    """As text; a character that the piece's end cuts in two is left for the next piece."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if more and error.reason == "unexpected end of data" and error.start > 0:
+            return data[: error.start].decode("utf-8")
+        raise _not_text(corpus_id, at + error.start, "not UTF-8") from error
+    if "\0" in text:
+        raise _not_text(corpus_id, at + data.index(b"\0"), "a zero byte, as binary files have")
+    return text
+
+
+def _not_text(corpus_id: str, at: int, what: str) -> Refused:
+    return Refused(
+        "corpus-not-text", f"data.corpora: {corpus_id} is not text, byte {at} is {what}", "data.corpora"
+    )
+
+
+def _read_json_lines(file: Any, corpus_id: str, start: int) -> Iterator[Piece]:
+    at = start
+    while line := file.readline(DOCUMENT_BYTES_MAX + 1):
+        if len(line) > DOCUMENT_BYTES_MAX:
+            detail = (
+                f"data.corpora: {corpus_id} has a line of more than {DOCUMENT_BYTES_MAX} bytes at byte {at}"
+            )
+            raise Refused("corpus-not-text", detail, "data.corpora")
+        end = at + len(line)
+        if line.strip():
+            try:
+                text = json.loads(line)["text"]
+            except (ValueError, TypeError, KeyError) as error:
+                what = 'not a JSON object with a field "text"'
+                raise _not_text(corpus_id, at, what) from error
+            if not isinstance(text, str):
+                raise _not_text(corpus_id, at, 'an object whose "text" is not a string')
+            for first, part in _split(text):
+                yield Piece(part, first, end)
+        at = end
+
+
+def _split(text: str) -> Iterator[tuple[bool, str]]:
+    """A document in parts that end at a line where they can."""
+    first, part = True, ""
+    for line in text.splitlines(keepends=True):
+        for i in range(0, len(line), PIECE_BYTES):
+            chunk = line[i : i + PIECE_BYTES]
+            if part and len(part) + len(chunk) > PIECE_BYTES:
+                yield first, part
+                first, part = False, ""
+            part += chunk
+    if part:
+        yield first, part
+
+
+class _ShardWriter:
+    """One shard in the making: tokens to a temporary file, hashed on the way."""
+
+    def __init__(self, folder: Path, number: int, dtype: str):
+        self.name = f"{number:05d}.{dtype}"
+        self.final, self.draft = folder / self.name, folder / f".{self.name}.tmp"
+        self.dtype = np.dtype(dtype).newbyteorder("<")
+        self.file, self.digest = self.draft.open("wb"), hashlib.sha256()
+        self.tokens = self.text_bytes = self.words = 0
+
+    def add(self, ids: list[int], text_bytes: int, words: int) -> None:
+        data = np.asarray(ids, dtype=self.dtype).tobytes()
+        self.file.write(data)
+        self.digest.update(data)
+        self.tokens += len(ids)
+        self.text_bytes += text_bytes
+        self.words += words
+
+    def close(self, end: int) -> dict[str, Any]:
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        self.draft.rename(self.final)
+        return {
+            "path": self.name,
+            "tokens": self.tokens,
+            "sha256": self.digest.hexdigest(),
+            "textBytes": self.text_bytes,
+            "words": self.words,
+            "sourceEnd": end,
+        }
+
+
+def tokenise(
+    source: Path,
+    source_sha256: str,
+    entry: dict[str, Any],
+    tokenizer: Any,
+    tokenizer_sha256: str,
+    folder: Path,
+    on_progress: Callable[[float], None],
+) -> Corpus:
+    """Writes the shards of one corpus into `folder`, or goes on where an earlier process was cut off."""
+    folder.mkdir(parents=True, exist_ok=True)
+    dtype = "uint16" if tokenizer.get_vocab_size() <= 1 << 16 else "uint32"
+    made_from = {"source": source_sha256, "tokenizer": tokenizer_sha256, "shardTextBytes": SHARD_TEXT_BYTES}
+    index = _read_index(folder, made_from)
+    size = source.stat().st_size
+    try:
+        if not index.get("complete"):
+            _write_shards(source, size, entry, tokenizer, folder, dtype, index, on_progress)
+    except OSError as error:
+        refusal = refusal_of_os_error(error, f"tokenising {entry['id']}")
+        raise refusal or error from error
+    shards: list[dict[str, Any]] = index["shards"]
+    text_bytes, words = sum(shard["textBytes"] for shard in shards), sum(shard["words"] for shard in shards)
+    if text_bytes == 0:
+        raise Refused("corpus-empty", f"data.corpora: {entry['id']} holds no text", "data.corpora")
+    return Corpus(
+        entry["id"],
+        entry["language"],
+        entry["script"],
+        source_sha256,
+        text_bytes,
+        words,
+        dtype,
+        shards,
+        folder,
+    )
+
+
+def _read_index(folder: Path, made_from: dict[str, Any]) -> dict[str, Any]:
+    """What is there already, when it was made from the same text and tokenizer and is whole."""
+    try:
+        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        sizes = {shard["path"]: (folder / shard["path"]).stat().st_size for shard in index["shards"]}
+        whole = all(
+            sizes[shard["path"]] == shard["tokens"] * _width(shard["path"]) for shard in index["shards"]
+        )
+        if index["madeFrom"] == made_from and whole:
+            return index
+    except (OSError, ValueError, KeyError):
+        pass
+    return {"madeFrom": made_from, "shards": [], "complete": False}
+
+
+def _width(name: str) -> int:
+    return np.dtype(name.rpartition(".")[2]).itemsize
+
+
+def _write_shards(
+    source: Path,
+    size: int,
+    entry: dict[str, Any],
+    tokenizer: Any,
+    folder: Path,
+    dtype: str,
+    index: dict[str, Any],
+    on_progress: Callable[[float], None],
+) -> None:
+    start = index["shards"][-1]["sourceEnd"] if index["shards"] else 0
+    end_of_text: int = tokenizer.token_to_id(END_OF_TEXT)
+    shard_start, end = start, start
+    writer: _ShardWriter | None = None
+
+    def finish(complete: bool) -> None:
+        nonlocal writer
+        if writer is not None:
+            index["shards"].append(writer.close(end))
+            writer = None
+        index["complete"] = complete
+        write_file(folder / "index.json", json.dumps(index).encode())
+
+    for block in _blocks(read_pieces(source, entry.get("format", "text"), entry["id"], start)):
+        for piece, encoding in zip(
+            block, tokenizer.encode_batch_fast([piece.text for piece in block]), strict=True
+        ):
+            if writer is not None and piece.end - shard_start > SHARD_TEXT_BYTES and piece.end != end:
+                finish(complete=False)
+                shard_start = end
+            writer = writer or _ShardWriter(folder, len(index["shards"]), dtype)
+            ids = [end_of_text, *encoding.ids] if piece.starts_document else encoding.ids
+            writer.add(ids, len(piece.text.encode()), len(piece.text.split()))
+            end = piece.end
+        on_progress(end / max(1, size))
+    finish(complete=True)
+
+
+def _blocks(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
+    block: list[Piece] = []
+    for piece in pieces:
+        block.append(piece)
+        if len(block) == BLOCK_PIECES:
+            yield block
+            block = []
+    if block:
+        yield block

@@ -1,0 +1,128 @@
+"""From the inputs of a train job to batches: checks, tokenizer, shards, manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from .batches import Batches, make_batches, manifest_bytes, manifest_of
+from .corpus import MASK, tokenise
+from .durable import sha256_file, write_file
+from .events import Events
+from .interruption import Interruption
+from .job import input_file
+from .models import MASKED_FAMILIES
+from .refusals import Refused
+from .tokenizer import load_tokenizer, measure, save_tokenizer, tokenizer_sha256, train_tokenizer
+
+MANIFEST = "manifest.json"
+
+
+class Data:
+    """What training reads, and what the catalogue will say of it."""
+
+    def __init__(self, batches: Batches, tokenizer: Any, tokenizer_folder: Path, manifest: bytes):
+        self.batches = batches
+        self.tokenizer = tokenizer
+        self.tokenizer_folder = tokenizer_folder
+        self.tokenizer_sha256 = tokenizer_sha256(tokenizer_folder)
+        self.manifest_sha256 = hashlib.sha256(manifest).hexdigest()
+
+
+def prepare_data(
+    job: dict[str, Any],
+    workdir: Path,
+    events: Events,
+    interruption: Interruption,
+    resume_tokenizer: Path | None,
+) -> Data:
+    """Everything is refused here that the data could make go wrong later, before a device is touched."""
+    corpora, context = job["data"]["corpora"], job["model"]["contextTokens"]
+    sources, hashes = _check_sources(corpora, workdir)
+    events.progress("tokenizer", 0.0)
+    folder = workdir / "tokenizer"
+    tokenizer, files = _tokenizer(job, corpora, sources, workdir, folder, resume_tokenizer)
+    interruption.stop_if_asked(events)
+    events.emit(
+        "tokenizer",
+        dir="tokenizer",
+        files=files,
+        sha256=tokenizer_sha256(folder),
+        vocabSize=tokenizer.get_vocab_size(),
+        corpora=measure(tokenizer, corpora, sources),
+    )
+    mix = job["data"].get("mix")
+    wanted = [corpus for corpus in corpora if mix is None or mix.get(corpus["id"], 0) > 0]
+    tokenised = []
+    for number, corpus in enumerate(wanted):
+
+        def on_progress(part: float, number: int = number) -> None:
+            interruption.stop_if_asked(events)
+            if events.progress_due():
+                events.progress("tokenise", (number + part) / len(wanted))
+
+        tokenised.append(
+            tokenise(
+                sources[corpus["id"]],
+                hashes[corpus["id"]],
+                corpus,
+                tokenizer,
+                tokenizer_sha256(folder),
+                workdir / "data" / corpus["id"],
+                on_progress,
+            )
+        )
+    batches = make_batches(
+        tokenised, mix, job["seeds"]["dataOrder"], context, job["training"]["batchSequences"]
+    )
+    manifest = manifest_of(batches, tokenizer_sha256(folder))
+    data = manifest_bytes(manifest)
+    write_file(workdir / MANIFEST, data)
+    events.emit(
+        "manifest",
+        path=MANIFEST,
+        sha256=hashlib.sha256(data).hexdigest(),
+        bytes=len(data),
+        shards=[
+            {"corpus": corpus["id"], "tokens": shard["tokens"], "sha256": shard["sha256"]}
+            for corpus in manifest["corpora"]
+            for shard in corpus["shards"]
+        ],
+        firstBatches=manifest["firstBatches"],
+    )
+    return Data(batches, tokenizer, folder, data)
+
+
+def _check_sources(corpora: list[dict[str, Any]], workdir: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    sources, hashes = {}, {}
+    for corpus in corpora:
+        name = corpus["id"]
+        sources[name] = input_file(workdir, corpus["path"], "data.corpora")
+        hashes[name] = sha256_file(sources[name])
+        if corpus.get("sha256") not in (None, hashes[name]):
+            detail = f"data.corpora: {name} is not the text that the job names, its sha256 is {hashes[name]}"
+            raise Refused("corpus-changed", detail, "data.corpora")
+        if sources[name].stat().st_size == 0:
+            raise Refused("corpus-empty", f"data.corpora: {name} is empty", "data.corpora")
+    return sources, hashes
+
+
+def _tokenizer(
+    job: dict[str, Any],
+    corpora: list[dict[str, Any]],
+    sources: dict[str, Path],
+    workdir: Path,
+    folder: Path,
+    resume_tokenizer: Path | None,
+) -> tuple[Any, list[dict[str, Any]]]:
+    spec, context = job["tokenizer"], job["model"]["contextTokens"]
+    made = resume_tokenizer or (workdir / spec["path"] if spec["kind"] == "folder" else None)
+    tokenizer = load_tokenizer(made) if made is not None else train_tokenizer(spec, corpora, sources)
+    if job["model"]["family"] in MASKED_FAMILIES and tokenizer.token_to_id(MASK) is None:
+        raise Refused(
+            "bad-tokenizer",
+            f"tokenizer.path: has no token {MASK}, which a masked model needs",
+            "tokenizer.path",
+        )
+    return tokenizer, save_tokenizer(tokenizer, folder, context, made)

@@ -1,0 +1,80 @@
+"""The machine and the software as found, and how torch is told to give the same bits again."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from typing import Any
+
+from . import __version__
+from .refusals import Refused
+
+# Dense bfloat16 peak of cards that we know, FLOP/s, from the makers' data sheets.
+PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "V100": 125e12}
+
+
+def describe(device: str = "not loaded", threads: int = 1) -> dict[str, Any]:
+    return {
+        "codeVersion": __version__,
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "transformers": version("transformers"),
+        "tokenizers": version("tokenizers"),
+        "device": device,
+        "threads": threads,
+        "platform": platform.platform(),
+    }
+
+
+def resolve_runtime(options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "threads": options.get("threads", 1),
+        "device": options.get("device", "auto"),
+        "deterministic": options.get("deterministic", True),
+        "compile": options.get("compile", False),
+    }
+
+
+def start_torch(runtime: dict[str, Any]) -> Any:
+    """Loads torch with these settings and returns the device; `runtime["device"]` becomes what it is."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a run reads its workdir and nothing else
+    os.environ.setdefault("TQDM_DISABLE", "1")  # stderr is a log, not a terminal
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    import torch
+
+    torch.set_num_threads(runtime["threads"])
+    if torch.get_num_interop_threads() != 1:
+        torch.set_num_interop_threads(1)
+    wanted = runtime["device"]
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise Refused("no-device", "runtime.device: there is no CUDA device here", "runtime.device")
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    runtime["device"] = wanted
+    if runtime["deterministic"]:
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, and we read no such memory
+    torch.backends.cuda.matmul.allow_tf32 = not runtime["deterministic"]
+    return torch.device(wanted)
+
+
+def device_name(device: Any) -> str:
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+
+
+def peak_flops(device: Any) -> float | None:
+    name = device_name(device)
+    return next((peak for card, peak in PEAK_FLOPS.items() if card in name), None)
+
+
+def peak_memory_bytes() -> int:
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,376 @@
+"""Trains one model, step by step, so that a run cut off anywhere ends with the bits of one that was not.
+
+What makes that so: the batch, the masks and the random numbers of a step are functions of the step's number;
+weights, moments and the chain of steps are saved whole; everything else is computed again from the inputs.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from . import environment
+from .batches import batch_sha256
+from .chain import StepChain
+from .checkpoint import (
+    CHAIN,
+    OPTIMISER,
+    TOKENIZER,
+    WEIGHTS,
+    check_same_run,
+    find_resumable,
+    restore,
+    sha256_of,
+    write_checkpoint,
+    write_resumable,
+)
+from .corpus import MASK
+from .data import Data, prepare_data
+from .durable import sha256_file
+from .events import Events
+from .interruption import Interruption
+from .models import build_config, build_model, flops_per_token, objective_of, resolved_shape
+from .refusals import Interrupted, Refused
+from .schedules import checkpoint_steps, learning_rate, resolve_training
+
+LOSSES_HELD_ON_DEVICE = (
+    16  # on a GPU, steps between two waits for the loss; on a CPU the loss is already here
+)
+
+
+def train(job: dict[str, Any], workdir: Path, events: Events, interruption: Interruption) -> None:
+    """Runs a job of kind train to its end, or raises `Refused` or `Interrupted`."""
+    runtime = environment.resolve_runtime(job.get("runtime", {}))
+    found, faults = find_resumable(workdir)
+    for fault in faults:
+        events.emit("warning", code="checkpoint-torn", detail=f"{fault}; continuing from an earlier state")
+    data = prepare_data(job, workdir, events, interruption, found.folder / TOKENIZER if found else None)
+    run = Run(job, workdir, events, interruption, data, runtime)
+    run.announce()
+    if found is not None:
+        check_same_run(found, run.fingerprint())
+        restore(found, run.model, run.optimiser)
+        run.continue_from(found)
+    run.to_the_end()
+
+
+class Run:
+    """One training run in this process."""
+
+    def __init__(
+        self,
+        job: dict[str, Any],
+        workdir: Path,
+        events: Events,
+        interruption: Interruption,
+        data: Data,
+        runtime: dict[str, Any],
+    ):
+        self.job, self.workdir, self.events, self.interruption, self.data = (
+            job,
+            workdir,
+            events,
+            interruption,
+            data,
+        )
+        self.runtime = runtime
+        self.training = resolve_training(job["training"], job["model"]["family"])
+        checkpoints = job.get("checkpoints", {})
+        self.steps: int = self.training["steps"]
+        self.checkpoint_steps = checkpoint_steps(checkpoints.get("schedule", "log2"), self.steps)
+        self.resume_every: int = checkpoints.get("resumeEverySteps", max(10, math.ceil(self.steps / 20)))
+        self.device = environment.start_torch(runtime)
+        vocabulary = data.tokenizer.get_vocab_size()
+        config = build_config(job["model"], vocabulary, data.tokenizer.token_to_id("<|endoftext|>"))
+        self.model = build_model(config, job["seeds"]["initialisation"]).to(self.device)
+        self.model.train()
+        self.optimiser = _optimiser(self.model, self.training)
+        self.objective = _objective(job, self.model, self.training, data, runtime, self.device)
+        self.tokens_per_step = self.training["batchSequences"] * job["model"]["contextTokens"]
+        self.flops_per_token = flops_per_token(self.model, job["model"]["contextTokens"])
+        self.chain = StepChain(workdir / CHAIN)
+        self.first_step = 0
+        self.loss: float | None = None
+        self.weights_sha256: str | None = None
+        self.optimiser_sha256: str | None = None
+        self.started = time.monotonic()
+        self._unreported: list[tuple[int, float]] = []
+        self._reported_at = (time.monotonic(), 0)
+        self._pending: list[tuple[int, str, Any, Any]] = []
+        self._pending_max = 1 if self.device.type == "cpu" else LOSSES_HELD_ON_DEVICE
+
+    # ------------------------------------------------------------ what this run is
+
+    def announce(self) -> None:
+        """The event `resolved`: what the run uses, read back from what was built."""
+        batches, steps = self.data.batches, self.steps
+        drawn = batches.order.drawn(steps * batches.batch_sequences)
+        corpora = [
+            {
+                "id": corpus.id,
+                "language": corpus.language,
+                "script": corpus.script,
+                "sha256": corpus.sha256,
+                "bytes": corpus.text_bytes,
+                "tokens": corpus.tokens,
+                "windows": windows,
+                "share": slots / sum(batches.order.slots),
+                "epochs": count / windows,
+            }
+            for corpus, windows, slots, count in zip(
+                batches.corpora, batches.order.windows, batches.order.slots, drawn, strict=True
+            )
+        ]
+        self.events.emit(
+            "resolved",
+            model=resolved_shape(self.job["model"], self.model),
+            tokenizer={
+                "kind": self.job["tokenizer"]["kind"],
+                "sha256": self.data.tokenizer_sha256,
+                "vocabSize": self.model.config.vocab_size,
+            },
+            data={
+                "manifestSha256": self.data.manifest_sha256,
+                "corpora": corpora,
+                "tokens": steps * self.tokens_per_step,
+            },
+            seeds=self.job["seeds"],
+            training=self.training,
+            checkpoints={"steps": self.checkpoint_steps, "resumeEverySteps": self.resume_every},
+            runtime=self.runtime,
+            environment=environment.describe(environment.device_name(self.device), self.runtime["threads"]),
+            flops=self.flops_per_token * steps * self.tokens_per_step,
+        )
+
+    def fingerprint(self) -> dict[str, Any]:
+        """All that decides the bits of the run; a state made with another is not continued."""
+        return {
+            "model": self.job["model"],
+            "tokenizer": self.data.tokenizer_sha256,
+            "data": self.data.manifest_sha256,
+            "seeds": self.job["seeds"],
+            "training": self.training,
+            "checkpoints": self.checkpoint_steps,
+            "runtime.threads": self.runtime["threads"],
+        }
+
+    def continue_from(self, found: Any) -> None:
+        self.chain = StepChain(self.workdir / CHAIN, found.folder / CHAIN)
+        if self.chain.head != found.state["chainSha256"]:
+            raise Refused(
+                "resume-mismatch", "the chain of steps in the state to resume does not give its head"
+            )
+        self.first_step, self.loss = found.step, found.state["loss"]
+        self.weights_sha256 = found.state["weightsSha256"]
+        self.optimiser_sha256 = sha256_file(found.folder / OPTIMISER)
+        here = environment.describe(environment.device_name(self.device), self.runtime["threads"])
+        for name in ("torch", "device"):
+            if found.state["environment"][name] != here[name]:
+                detail = f"{name} was {found.state['environment'][name]} and is {here[name]}: bits may differ from here on"
+                self.events.emit("warning", code="environment-changed", detail=detail)
+        self.events.emit("resumed", fromStep=found.step, chainSha256=self.chain.head)
+
+    # ------------------------------------------------------------ the loop
+
+    def to_the_end(self) -> None:
+        batches, due = self.data.batches, set(self.checkpoint_steps)
+        if self.first_step == 0 and 0 in due:
+            self._checkpoint(0)
+        self.started = time.monotonic()
+        self._reported_at = (self.started, self.first_step)
+        for step in range(self.first_step, self.steps):
+            rate = learning_rate(step, self.training)
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            rows = batches.rows(step)
+            loss, norm = self._learn(step, rows)
+            self._pending.append((step + 1, batch_sha256(rows), loss, norm))
+            if len(self._pending) >= self._pending_max:
+                self._settle()
+            if self.events.progress_due():
+                self._report(step + 1)
+            if step + 1 in due:
+                self._checkpoint(step + 1)
+            asked = self.interruption.asked(self.events)
+            if asked or (step + 1) % self.resume_every == 0 or step + 1 == self.steps:
+                self._resumable(step + 1)
+            if asked and step + 1 < self.steps:
+                self._report(step + 1)
+                raise Interrupted(self.interruption.signal_name or "", step + 1)
+        self._finish()
+
+    def _learn(self, step: int, rows: Any) -> tuple[Any, Any]:
+        """One step of the optimiser on these rows; returns loss and gradient norm, on the device."""
+        import torch
+
+        torch.manual_seed(self.job["seeds"]["dataOrder"] * 1_000_003 + step)  # for options that bring dropout
+        micro, whole = self.training["microBatchSequences"], self.training["batchSequences"]
+        total = None
+        for first in range(0, whole, micro):
+            loss = self.objective(step, rows[first : first + micro], first) * (micro / whole)
+            loss.backward()
+            total = loss.detach() if total is None else total + loss.detach()
+        clip = self.training["gradientClip"]
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip) if clip > 0 else torch.zeros(())
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return total, norm
+
+    def _settle(self) -> None:
+        """Waits for the losses of the steps computed, checks them, and links them into the chain."""
+        for step, batch, loss_on_device, norm in self._pending:
+            loss = float(loss_on_device)
+            if not math.isfinite(loss):
+                detail = f"the loss at step {step} is {loss}; the last good state stands"
+                raise Refused("loss-not-finite", detail, "training.learningRate")
+            self.chain.step(step, batch, loss, float(norm))
+            self._unreported.append((step, loss))
+            self.loss = loss
+        self._pending.clear()
+
+    def _report(self, step: int) -> None:
+        self._settle()
+        now, (then, reported) = time.monotonic(), self._reported_at
+        rate = (step - reported) * self.tokens_per_step / max(1e-9, now - then)
+        self._reported_at = (now, step)
+        peak = environment.peak_flops(self.device)
+        self.events.progress(
+            "train",
+            step / self.steps,
+            step=step,
+            loss=self.loss if self.loss is not None else ...,
+            losses=self._unreported,
+            tokensPerSecond=rate,
+            tokensSeen=step * self.tokens_per_step,
+            bytesSeen=self.data.batches.bytes_seen(step),
+            remainingSeconds=(self.steps - step) * self.tokens_per_step / max(rate, 1e-9),
+            modelFlopsUtilisation=rate * self.flops_per_token / peak if peak else ...,
+        )
+        self._unreported = []
+
+    # ------------------------------------------------------------ what is kept
+
+    def _checkpoint(self, step: int) -> None:
+        self._settle()
+        revision, seen = f"step{step}", step * self.tokens_per_step
+        about = {
+            "step": step,
+            "tokensSeen": seen,
+            "bytesSeen": self.data.batches.bytes_seen(step),
+            "loss": self.loss,
+        }
+        about |= {"seeds": self.job["seeds"], "manifestSha256": self.data.manifest_sha256}
+        about |= {"chainBeforeSha256": self.chain.head}
+        folder = self.workdir / "checkpoints" / revision
+        files = write_checkpoint(folder, self.model, self.data.tokenizer_folder, about)
+        self.weights_sha256 = sha256_of(files, WEIGHTS)
+        self.chain.weights(step, self.weights_sha256)
+        self.events.emit(
+            "checkpoint",
+            step=step,
+            revision=revision,
+            dir=f"checkpoints/{revision}",
+            files=files,
+            tokensSeen=seen,
+            bytesSeen=about["bytesSeen"],
+            loss=self.loss,
+            weightsSha256=self.weights_sha256,
+            chainSha256=self.chain.head,
+        )
+
+    def _resumable(self, step: int) -> None:
+        self._settle()
+        state = {
+            "step": step,
+            "loss": self.loss,
+            "weightsSha256": self.weights_sha256,
+            "fingerprint": self.fingerprint(),
+            "environment": environment.describe(
+                environment.device_name(self.device), self.runtime["threads"]
+            ),
+        }
+        folder = self.workdir / "resumable" / f"step{step}"
+        files = write_resumable(
+            folder, self.model, self.optimiser, self.chain, self.data.tokenizer_folder, state
+        )
+        self.optimiser_sha256 = sha256_of(files, OPTIMISER)
+        self.events.emit(
+            "resumable", step=step, dir=f"resumable/step{step}", files=files, chainSha256=self.chain.head
+        )
+
+    def _finish(self) -> None:
+        wall = time.monotonic() - self.started
+        if self._unreported:
+            self._report(self.steps)
+        proof = self.workdir / "proof" / CHAIN
+        proof.parent.mkdir(exist_ok=True)
+        self.chain.copy_to(proof)
+        self.events.emit(
+            "artifact",
+            name="step-chain",
+            path=f"proof/{CHAIN}",
+            bytes=proof.stat().st_size,
+            sha256=sha256_file(proof),
+            mediaType="application/jsonl",
+        )
+        rate = (self.steps - self.first_step) * self.tokens_per_step / max(1e-9, wall)
+        peak = environment.peak_flops(self.device)
+        self.events.emit(
+            "done",
+            wallSeconds=wall,
+            deviceSeconds=wall,
+            peakMemoryBytes=environment.peak_memory_bytes(),
+            step=self.steps,
+            weightsSha256=self.weights_sha256,
+            optimiserSha256=self.optimiser_sha256,
+            chainSha256=self.chain.head,
+            tokensPerSecond=rate,
+            modelFlopsUtilisation=rate * self.flops_per_token / peak if peak else ...,
+        )
+
+
+def _optimiser(model: Any, training: dict[str, Any]) -> Any:
+    """AdamW with decay on matrices only, in one fused kernel."""
+    from torch.optim import AdamW
+
+    matrices = [parameter for parameter in model.parameters() if parameter.dim() >= 2]
+    others = [parameter for parameter in model.parameters() if parameter.dim() < 2]
+    groups = [
+        {"params": matrices, "weight_decay": training["weightDecay"]},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    betas = (training["beta1"], training["beta2"])
+    return AdamW(groups, lr=training["learningRate"], betas=betas, eps=training["epsilon"], fused=True)
+
+
+def _objective(
+    job: dict[str, Any],
+    model: Any,
+    training: dict[str, Any],
+    data: Data,
+    runtime: dict[str, Any],
+    device: Any,
+) -> Any:
+    """The loss of some rows as a function (step, rows, index of the first row)."""
+    from .objectives import causal_loss, masked_loss
+
+    forward = model
+    if runtime["compile"]:
+        import torch
+
+        forward = torch.compile(model)
+    bfloat16 = training["dtype"] == "bfloat16"
+    if objective_of(job["model"]["family"]) == "causal":
+        return causal_loss(forward, device, bfloat16)
+    mask_id = data.tokenizer.token_to_id(MASK)
+    return masked_loss(
+        forward,
+        device,
+        bfloat16,
+        mask_id,
+        model.config.vocab_size,
+        training["maskProbability"],
+        job["seeds"]["dataOrder"],
+    )
