@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-const resolveFromSource = { conditions: ['development', 'module', 'node', 'default'] };
+const resolveFromSource = { conditions: ['development', 'node', 'default'] };
 const shared = {
   // Specs lie outside the compiler's projects, so the transformer must be told about Nest's decorators.
   oxc: { decorator: { legacy: true } },

@@ -1,1 +1,11 @@
-export {};
+export * from './capture-internals.js';
+export * from './complete-text.js';
+export * from './compute-surprisal.js';
+export * from './embed-text.js';
+export * from './find-model.js';
+export * from './model-serving.js';
+export * from './openai/completion-wire.js';
+export * from './ports.js';
+export * from './postgres/captures.js';
+export * from './postgres/inference-schema.js';
+export * from './postgres/served-models.js';

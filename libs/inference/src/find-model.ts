@@ -1,0 +1,26 @@
+import type { ProblemCode } from '@beamtime/contracts';
+import { err, type Problem, problem, type Result } from '@beamtime/kernel';
+import type { ModelLookup, ServableRevision } from './ports.js';
+
+/** Splits `name@revision`; the revision is undefined when not named. */
+export function splitModelText(text: string): { name: string; revision: string | undefined } {
+  const at = text.lastIndexOf('@');
+  return at < 0
+    ? { name: text, revision: undefined }
+    : { name: text.slice(0, at), revision: text.slice(at + 1) };
+}
+
+/** The revision that a request means; the name may come from the body or from the path. */
+export async function findModel(
+  lookup: ModelLookup,
+  ...named: readonly (string | undefined)[]
+): Promise<Result<ServableRevision, Problem<ProblemCode>>> {
+  const text = named.find((name) => name !== undefined);
+  if (text === undefined) {
+    return err(
+      problem('request.invalid', 'Name the model: {"model": "name@revision"}, or call /m/{model}/v1/…'),
+    );
+  }
+  const { name, revision } = splitModelText(text);
+  return lookup.find(name, revision === 'main' ? undefined : revision);
+}

@@ -1,0 +1,130 @@
+import { type ProblemCode, serveProblem } from '@beamtime/contracts';
+import { err, type JobId, type ModelId, ok, type Problem, problem, type Result } from '@beamtime/kernel';
+import type { ModelServer, ModelServers, ServeJobs, ServerAnswer, ServerCall } from './ports.js';
+import type { ServedModels } from './postgres/served-models.js';
+
+/** A person waits this long for a model that is not loaded; then they are told to come back. */
+const warmUpWaitMs = 90_000;
+const warmUpPollMs = 200;
+/** Longest single request to a model; longer work is a job. */
+const requestTimeoutMs = 120_000;
+/** Largest JSON answer of a runner that is read into memory. */
+const answerBytesMax = 64 * 1024 * 1024;
+
+type Expected<T> = Promise<Result<T, Problem<ProblemCode>>>;
+
+/** What runners answer, and which of our codes it is. */
+const problemOfRunner: Readonly<Record<string, ProblemCode>> = {
+  'unknown-revision': 'resource.not-found',
+  'context-exceeded': 'inference.context-exceeded',
+  'unknown-site': 'inference.unknown-site',
+  'too-large': 'limit.exceeded',
+  'bad-request': 'request.invalid',
+};
+
+/** Brings requests to the runner that serves a model, starting one where there is none. */
+export class ModelServing {
+  constructor(
+    private readonly servers: ModelServers,
+    private readonly jobs: ServeJobs,
+    private readonly served: ServedModels,
+    private readonly waitMs: number = warmUpWaitMs,
+  ) {}
+
+  /** The live server of a model; starts a serve job and waits for it where there is none. */
+  async ready(modelId: ModelId, signal?: AbortSignal): Expected<ModelServer> {
+    const deadlineMs = Date.now() + this.waitMs;
+    let asked: JobId | undefined;
+    for (;;) {
+      const server = this.servers.find(modelId);
+      if (server !== undefined) {
+        await this.served.touch(modelId, server.jobId);
+        return ok(server);
+      }
+      if (asked === undefined) {
+        const job = await this.jobs.ensure(modelId);
+        if (!job.ok) return job;
+        asked = job.value;
+        await this.served.touch(modelId, asked);
+      }
+      if (Date.now() >= deadlineMs || signal?.aborted === true) {
+        return err(
+          problem(
+            'inference.model-warming-up',
+            'The model is being loaded on a cluster; try again in a few seconds',
+            {
+              jobId: asked,
+            },
+          ),
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, warmUpPollMs));
+    }
+  }
+
+  /** Calls the runner; a refusal of the runner becomes a problem in our words, a broken connection too. */
+  async call(server: ModelServer, call: Omit<ServerCall, 'timeoutMs'>): Expected<ServerAnswer> {
+    let answer: ServerAnswer;
+    try {
+      answer = await server.request({ ...call, timeoutMs: requestTimeoutMs });
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      return err(
+        problem('inference.runner-failed', `The connection to the model broke: ${why}; you were not charged`),
+      );
+    }
+    if (answer.status < 400) return ok(answer);
+    return err(await refusal(answer));
+  }
+
+  /** Calls the runner and parses its JSON answer, unchecked: the runner is ours and generated from the same schema. */
+  async callJson<T>(server: ModelServer, call: Omit<ServerCall, 'timeoutMs'>): Expected<T> {
+    const answer = await this.call(server, call);
+    if (!answer.ok) return answer;
+    try {
+      return ok(JSON.parse(await readText(answer.value.body)) as T);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      return err(
+        problem(
+          'inference.runner-failed',
+          `The model server broke off its answer: ${why}; you were not charged`,
+        ),
+      );
+    }
+  }
+}
+
+async function refusal(answer: ServerAnswer): Promise<Problem<ProblemCode>> {
+  const text = await readText(answer.body).catch(() => '');
+  const parsed = serveProblem.safeParse(safeJson(text));
+  if (!parsed.success || answer.status >= 500) {
+    return problem(
+      'inference.runner-failed',
+      'The model server failed on this request; you were not charged',
+    );
+  }
+  const code =
+    problemOfRunner[parsed.data.code] ?? (answer.status === 404 ? 'resource.not-found' : 'limit.exceeded');
+  const field = parsed.data.field === undefined ? '' : `${parsed.data.field}: `;
+  return problem(code, `${field}${parsed.data.detail}`);
+}
+
+function safeJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+async function readText(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of body) {
+    size += part.byteLength;
+    if (size > answerBytesMax) throw new Error('answer too large');
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString('utf8');
+}

@@ -1,0 +1,26 @@
+import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
+
+@Entity({ schema: 'inference', name: 'capture' })
+@Index('capture_allocation', ['allocationId', 'createdAt'])
+export class CaptureRow {
+  @PrimaryColumn({ type: 'text', primaryKeyConstraintName: 'capture_pkey' }) id!: string;
+  @Column({ type: 'text', name: 'allocation_id' }) allocationId!: string;
+  @Column({ type: 'text', name: 'model_name' }) modelName!: string;
+  @Column({ type: 'text' }) revision!: string;
+  @Column({ type: 'text', name: 'object_key' }) objectKey!: string;
+  @Column({ type: 'bigint', name: 'size_bytes' }) sizeBytes!: string;
+  @Column({ type: 'text' }) sha256!: string;
+  @Column({ type: 'jsonb' }) tensors!: unknown;
+  @Column({ type: 'jsonb' }) receipt!: unknown;
+  @Column({ type: 'jsonb' }) usage!: unknown;
+  @Column({ type: 'timestamptz', name: 'created_at', default: () => 'now()' }) createdAt!: Date;
+}
+
+@Entity({ schema: 'inference', name: 'served_model' })
+@Index('served_model_idle', ['lastUsedAt'])
+export class ServedModelRow {
+  @PrimaryColumn({ type: 'text', name: 'model_id', primaryKeyConstraintName: 'served_model_pkey' })
+  modelId!: string;
+  @Column({ type: 'text', name: 'job_id' }) jobId!: string;
+  @Column({ type: 'timestamptz', name: 'last_used_at', default: () => 'now()' }) lastUsedAt!: Date;
+}
