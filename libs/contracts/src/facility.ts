@@ -53,3 +53,63 @@ export const exportAudit = endpoint({
   }),
   response: z.object({ entries: z.array(auditEntrySchema) }),
 });
+
+export const facilityStatus = endpoint({
+  id: 'facility.status',
+  method: 'GET',
+  path: '/status',
+  access: { kind: 'public', why: 'the state of the facility in figures and public names, for the status page' },
+  summary: 'Clusters, rounds, jobs and models at a glance',
+  response: z.object({
+    at: isoTime,
+    version: z.string(),
+    labs: z.int(),
+    clusters: z.array(
+      z.object({
+        id: z.string(),
+        name: z.string(),
+        lab: z.string(),
+        state: z.string(),
+        gpusTotal: z.int(),
+        gpusBusy: z.int(),
+        lastSeenAt: isoTime.nullable(),
+      }),
+    ),
+    rounds: z.array(
+      z.object({
+        id: z.string(),
+        title: z.string(),
+        state: z.string(),
+        proposals: z.int(),
+        budgetGpuSeconds: z.number(),
+      }),
+    ),
+    jobs: z.object({
+      byState: z.record(z.string(), z.int()),
+      latest: z.array(
+        z.object({
+          id: z.string(),
+          kind: z.string(),
+          name: z.string(),
+          state: z.string(),
+          attempts: z.int(),
+          progress: z.number().min(0).max(1).nullable(),
+          cluster: z.string().nullable(),
+          submittedAt: isoTime,
+        }),
+      ),
+    }),
+    models: z.array(
+      z.object({
+        id: z.string(),
+        name: z.string(),
+        state: z.string(),
+        family: z.string().nullable(),
+        language: z.string().nullable(),
+        parameters: z.number().nullable(),
+        revisions: z.int(),
+        loss: z.number().nullable(),
+      }),
+    ),
+  }),
+});
