@@ -8,7 +8,6 @@ import {
   type EmbeddedServer,
   type HttpService,
   loadConfig,
-  mountLocalObjects,
   serveHttp,
   startEmbeddedPostgres,
   startEmbeddedRedis,
@@ -58,7 +57,8 @@ export async function startFacility(env: Environment, say: (line: string) => voi
       BEAMTIME_SECRET: env['BEAMTIME_SECRET'] ?? keptSecret(join(stateDir, 'secret')),
       // The local login trusts whoever can read the state folder: only for a facility that no other machine reaches.
       BEAMTIME_EMBEDDED: String(isLoopback(host)),
-      BEAMTIME_LOCAL_LOGIN: env['BEAMTIME_LOCAL_LOGIN'] ?? String(isLoopback(host) && env['OIDC_ISSUER'] === undefined),
+      BEAMTIME_LOCAL_LOGIN:
+        env['BEAMTIME_LOCAL_LOGIN'] ?? String(isLoopback(host) && env['OIDC_ISSUER'] === undefined),
     });
     const http = await serveHttp(facilityModule(config), {
       title: 'Beamtime',
@@ -66,12 +66,14 @@ export async function startFacility(env: Environment, say: (line: string) => voi
       host,
       port,
       mount: (app) => {
-        mountLocalObjects(app);
         mountStatusPage(app);
       },
     });
     const addressFile = join(stateDir, 'facility.json');
-    writeWhole(addressFile, JSON.stringify({ url: http.url, pid: process.pid, startedAt: new Date().toISOString() }));
+    writeWhole(
+      addressFile,
+      JSON.stringify({ url: http.url, pid: process.pid, startedAt: new Date().toISOString() }),
+    );
     return {
       url: http.url,
       stateDir,
@@ -95,7 +97,11 @@ export async function startFacility(env: Environment, say: (line: string) => voi
   }
 }
 
-async function embeddedPostgres(stateDir: string, servers: EmbeddedServer[], say: (line: string) => void): Promise<string> {
+async function embeddedPostgres(
+  stateDir: string,
+  servers: EmbeddedServer[],
+  say: (line: string) => void,
+): Promise<string> {
   const started = await startEmbeddedPostgres({ dataDir: join(stateDir, 'postgres'), say });
   if (!started.ok) throw new ConfigError(`PostgreSQL: ${started.error.detail}`);
   servers.push(started.value);

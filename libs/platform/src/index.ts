@@ -10,6 +10,7 @@ export {
   findRedisServer,
   startEmbeddedRedis,
 } from './embedded/start-embedded-redis.js';
+export { credentialOf } from './http/access.guard.js';
 export * from './http/endpoint.decorator.js';
 export * from './http/facility.controller.js';
 export * from './http/open-api.js';
@@ -22,6 +23,15 @@ export * from './identifiers/ids.js';
 export * from './knocks/bullmq-knocks.js';
 export * from './knocks/knocks.js';
 export * from './leader/lead.js';
+export { handleLocalObjectRequest } from './object-store/handle-local-object-request.js';
+export {
+  type LocalObjectStore,
+  type LocalObjectStoreOptions,
+  openLocalObjectStore,
+} from './object-store/local-object-store.js';
+export * from './object-store/object-store.js';
+export * from './object-store/open-object-store.js';
+export { openS3ObjectStore, type S3ObjectStoreOptions } from './object-store/s3-object-store.js';
 export * from './observability/logger.js';
 export * from './observability/metrics.js';
 export * from './outbox/deliver-facts.js';

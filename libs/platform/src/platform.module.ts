@@ -18,6 +18,8 @@ import { FacilityController, HEALTH_CHECKS, type HealthCheck, VERSION } from './
 import { ProblemFilter } from './http/problem.filter.js';
 import { BullmqKnocks } from './knocks/bullmq-knocks.js';
 import { Knocks } from './knocks/knocks.js';
+import type { ObjectStore } from './object-store/object-store.js';
+import { OBJECT_STORE, openObjectStore } from './object-store/open-object-store.js';
 import { createLogger, LOGGER } from './observability/logger.js';
 import { Metrics } from './observability/metrics.js';
 import { FactDelivery } from './outbox/fact-delivery.js';
@@ -67,15 +69,17 @@ export class PlatformModule {
         inject: [LOGGER],
         useFactory: (log: Logger) => new BullmqKnocks(config.REDIS_URL, config.BEAMTIME_QUEUE_PREFIX, log),
       },
+      { provide: OBJECT_STORE, useFactory: () => openObjectStore(config) },
       Transactor,
       Metrics,
       FactDelivery,
       {
         provide: HEALTH_CHECKS,
-        inject: [DataSource, Knocks],
-        useFactory: (dataSource: DataSource, knocks: Knocks): HealthCheck[] => [
+        inject: [DataSource, Knocks, OBJECT_STORE],
+        useFactory: (dataSource: DataSource, knocks: Knocks, objects: ObjectStore): HealthCheck[] => [
           { name: 'postgres', check: async () => (await dataSource.query('SELECT 1')) !== undefined },
           { name: 'redis', check: async () => !(knocks instanceof BullmqKnocks) || (await knocks.ping()) },
+          { name: 'objects', check: async () => (await objects.check()).ok },
         ],
       },
     ];
@@ -91,7 +95,7 @@ export class PlatformModule {
         { provide: APP_GUARD, useClass: AccessGuard },
         { provide: APP_FILTER, useClass: ProblemFilter },
       ],
-      exports: [CONFIG, VERSION, LOGGER, DataSource, Knocks, Transactor, Metrics, FactDelivery],
+      exports: [CONFIG, VERSION, LOGGER, DataSource, Knocks, Transactor, Metrics, FactDelivery, OBJECT_STORE],
     };
   }
 }

@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import {
   AUTHENTICATOR,
   type Authenticator,
@@ -83,13 +87,16 @@ export async function serviceForTest(options: {
 }): Promise<TestService> {
   const database = await freshDatabase();
   const redis = redisForTest();
+  const port = await freePort();
+  const stateDir = mkdtempSync(join(tmpdir(), 'beamtime-test-'));
   const config = loadConfig({
     DATABASE_URL: database.url,
     REDIS_URL: redis.url,
     BEAMTIME_QUEUE_PREFIX: redis.prefix,
     BEAMTIME_SECRET: 'a secret that is only used in tests',
     BEAMTIME_LOG_LEVEL: process.env['BEAMTIME_LOG_LEVEL'] ?? 'fatal',
-    PORT: '0',
+    PORT: String(port),
+    BEAMTIME_STATE_DIR: stateDir,
     ...options.settings,
   });
   const authenticator = new TestAuthenticator();
@@ -111,7 +118,7 @@ export async function serviceForTest(options: {
     title: 'test',
     version: '0.0.0',
     host: '127.0.0.1',
-    port: 0,
+    port,
   });
   return {
     ...service,
@@ -122,6 +129,19 @@ export async function serviceForTest(options: {
       await service.close();
       await redis.flush();
       await database.drop();
+      rmSync(stateDir, { recursive: true, force: true });
     },
   };
+}
+
+/** URLs that a service signs carry its address, so its port has to be known before it listens. */
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
 }

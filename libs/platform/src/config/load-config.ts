@@ -58,6 +58,10 @@ export const configSchema = z.object({
     .url()
     .optional()
     .describe('S3 server; absent: AWS, or local disk when S3_BUCKET is absent too'),
+  S3_PUBLIC_ENDPOINT: z
+    .url()
+    .optional()
+    .describe('Where clients outside reach the same S3 server, if that differs'),
   S3_BUCKET: z.string().min(3).max(63).optional(),
   S3_REGION: z.string().default('us-east-1'),
   S3_ACCESS_KEY_ID: z.string().optional(),

@@ -73,6 +73,18 @@ export class Tx {
     this.knocksAfterCommit.add('audit');
   }
 
+  /** Appends many entries at once, in order; for hot paths. */
+  async auditAll(entries: readonly AuditEntry[]): Promise<void> {
+    if (entries.length === 0) return;
+    await this.manager.query(
+      `INSERT INTO platform.audit_entry (actor, action, subject, details)
+       SELECT e->>'actor', e->>'action', e->>'subject', e->'details'
+       FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS each (e, n) ORDER BY n`,
+      [JSON.stringify(entries)],
+    );
+    this.knocksAfterCommit.add('audit');
+  }
+
   /** Wakes a reconciler once this transaction has committed. */
   knock(name: string): void {
     this.knocksAfterCommit.add(name);

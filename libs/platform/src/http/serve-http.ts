@@ -10,6 +10,10 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import express, { type Request, type Response } from 'express';
 import helmet from 'helmet';
 import type { Logger } from 'pino';
+import { handleLocalObjectRequest } from '../object-store/handle-local-object-request.js';
+import { objectsPath } from '../object-store/local-object-urls.js';
+import type { ObjectStore } from '../object-store/object-store.js';
+import { isLocalObjectStore, OBJECT_STORE } from '../object-store/open-object-store.js';
 import { LOGGER } from '../observability/logger.js';
 import { Metrics } from '../observability/metrics.js';
 import { endpointMetadata } from './endpoint.decorator.js';
@@ -56,6 +60,7 @@ export async function serveHttp(root: Type | DynamicModule, options: ServeOption
   );
   const specs = declaredEndpoints(app);
   mountDocs(app, specs, options);
+  mountLocalObjects(app);
   options.mount?.(app);
   await app.listen(options.port, options.host);
   const server = app.getHttpServer() as Server;
@@ -95,6 +100,19 @@ export function declaredEndpoints(app: INestApplication): EndpointSpec[] {
     }
   }
   return [...specs.values()];
+}
+
+/** Serves the URLs that the local object store signs; with S3 there is nothing to serve. */
+function mountLocalObjects(app: NestExpressApplication): void {
+  const store = app.get<ObjectStore>(OBJECT_STORE);
+  if (!isLocalObjectStore(store)) return;
+  app.use((request: Request, response: Response, next: (error?: unknown) => void) => {
+    if (!request.path.startsWith(objectsPath)) {
+      next();
+      return;
+    }
+    handleLocalObjectRequest(store, request, response).catch(next);
+  });
 }
 
 function mountDocs(app: NestExpressApplication, specs: readonly EndpointSpec[], options: ServeOptions): void {
