@@ -43,8 +43,8 @@ export interface LocalObjectStoreOptions {
   readonly folder: string;
   /** Signs URLs; the same in every process that serves them. */
   readonly secret: string;
-  /** Where `handleLocalObjectRequest` can be reached; a function where the port is found only later. */
-  readonly baseUrl: string | (() => string);
+  /** Where `handleLocalObjectRequest` can be reached, asked for anew each time: the port may be found late. */
+  readonly baseUrl: () => string;
   readonly freeBytesMin?: number;
 }
 
@@ -69,7 +69,6 @@ export async function openLocalObjectStore(options: LocalObjectStoreOptions): Pr
   const root = resolve(options.folder);
   await mkdir(join(root, temporaryFolder), { recursive: true });
   await clearTemporary(join(root, temporaryFolder));
-  const baseUrl = (): string => (typeof options.baseUrl === 'function' ? options.baseUrl() : options.baseUrl);
   const freeBytesMin = options.freeBytesMin ?? defaultFreeBytesMin;
   const inTurn = takingTurns();
 
@@ -173,7 +172,7 @@ export async function openLocalObjectStore(options: LocalObjectStoreOptions): Pr
 
   const presign = (leave: LocalLeave, headers: Record<string, string>): PresignedRequest => ({
     method: leave.method,
-    url: signedUrl(baseUrl(), options.secret, leave),
+    url: signedUrl(options.baseUrl(), options.secret, leave),
     headers,
     expiresAt: new Date(leave.expiresAtMs),
   });
