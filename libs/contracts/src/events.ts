@@ -81,6 +81,7 @@ export const facts = {
     bytesSeen: z.number().int().nonnegative(),
     loss: z.number().nullable(),
     weightsSha256: sha256Text.nullable(),
+    chainSha256: sha256Text.nullable().optional().describe('Head of the hash chain of steps'),
     files: z.array(fileEntrySchema),
     at: isoTime,
   }),
@@ -91,6 +92,10 @@ export const facts = {
     modelId: idText('mdl'),
     resolved: z.record(z.string(), z.unknown()),
   }),
+  /** Somebody asks a model that no cluster serves: scheduling submits a serve job, once. */
+  'model.wanted': z.object({ modelId: idText('mdl') }),
+  /** Nobody has asked a model for a while: its serve job may end. */
+  'model.unwanted': z.object({ modelId: idText('mdl') }),
   /** Results of an evaluation of one revision of one model. */
   'evaluation.reported': z.object({
     jobId: idText('job'),
