@@ -1,6 +1,6 @@
 import { type ProblemCode, serveProblem } from '@beamtime/contracts';
-import { err, type JobId, type ModelId, ok, type Problem, problem, type Result } from '@beamtime/kernel';
-import type { ModelServer, ModelServers, ServeJobs, ServerAnswer, ServerCall } from './ports.js';
+import { err, type ModelId, ok, type Problem, problem, type Result } from '@beamtime/kernel';
+import type { ModelServer, ModelServers, ServerAnswer, ServerCall } from './ports.js';
 import type { ServedModels } from './postgres/served-models.js';
 
 /** A person waits this long for a model that is not loaded; then they are told to come back. */
@@ -26,35 +26,22 @@ const problemOfRunner: Readonly<Record<string, ProblemCode>> = {
 export class ModelServing {
   constructor(
     private readonly servers: ModelServers,
-    private readonly jobs: ServeJobs,
     private readonly served: ServedModels,
     private readonly waitMs: number = warmUpWaitMs,
   ) {}
 
-  /** The live server of a model; starts a serve job and waits for it where there is none. */
+  /** The live server of a model; asks scheduling for one and waits where there is none. */
   async ready(modelId: ModelId, signal?: AbortSignal): Expected<ModelServer> {
     const deadlineMs = Date.now() + this.waitMs;
-    let asked: JobId | undefined;
     for (;;) {
       const server = this.servers.find(modelId);
-      if (server !== undefined) {
-        await this.served.touch(modelId, server.jobId);
-        return ok(server);
-      }
-      if (asked === undefined) {
-        const job = await this.jobs.ensure(modelId);
-        if (!job.ok) return job;
-        asked = job.value;
-        await this.served.touch(modelId, asked);
-      }
+      await this.served.use(modelId, server !== undefined);
+      if (server !== undefined) return ok(server);
       if (Date.now() >= deadlineMs || signal?.aborted === true) {
         return err(
           problem(
             'inference.model-warming-up',
-            'The model is being loaded on a cluster; try again in a few seconds',
-            {
-              jobId: asked,
-            },
+            'No cluster serves this model yet; one has been asked for. Try again in a few seconds',
           ),
         );
       }

@@ -1,5 +1,5 @@
 import type { ProblemCode, Scope } from '@beamtime/contracts';
-import type { AllocationId, HoldId, JobId, ModelId, PersonId, Problem, Result, Unit } from '@beamtime/kernel';
+import type { AllocationId, HoldId, ModelId, PersonId, Problem, Result, Unit } from '@beamtime/kernel';
 
 type Expected<T> = Promise<Result<T, Problem<ProblemCode>>>;
 
@@ -63,7 +63,6 @@ export interface ServerAnswer {
 
 /** Port to a live runner that serves a model, reached through the connection that its agent opened. */
 export interface ModelServer {
-  readonly jobId: JobId;
   /** Rejects when the connection breaks or nothing comes in time. */
   request(call: ServerCall): Promise<ServerAnswer>;
 }
@@ -71,12 +70,3 @@ export interface ModelServers {
   find(modelId: ModelId): ModelServer | undefined;
 }
 export const MODEL_SERVERS = Symbol('ModelServers');
-
-/** Port to scheduling: serve jobs. */
-export interface ServeJobs {
-  /** The serve job of this model, submitted if there is none alive. Idempotent. */
-  ensure(modelId: ModelId): Expected<JobId>;
-  /** Ends the serve job of a model that nobody asks any more. */
-  end(jobId: JobId): Promise<void>;
-}
-export const SERVE_JOBS = Symbol('ServeJobs');

@@ -21,6 +21,6 @@ export class CaptureRow {
 export class ServedModelRow {
   @PrimaryColumn({ type: 'text', name: 'model_id', primaryKeyConstraintName: 'served_model_pkey' })
   modelId!: string;
-  @Column({ type: 'text', name: 'job_id' }) jobId!: string;
+  @Column({ type: 'timestamptz', name: 'wanted_at', nullable: true }) wantedAt!: Date | null;
   @Column({ type: 'timestamptz', name: 'last_used_at', default: () => 'now()' }) lastUsedAt!: Date;
 }

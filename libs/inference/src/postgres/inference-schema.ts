@@ -25,7 +25,7 @@ export const inferenceSchema: ContextSchema = {
       CREATE INDEX capture_allocation ON inference.capture (allocation_id, created_at);
       CREATE TABLE inference.served_model (
         model_id text PRIMARY KEY,
-        job_id text NOT NULL,
+        wanted_at timestamptz,
         last_used_at timestamptz NOT NULL DEFAULT now()
       );
       CREATE INDEX served_model_idle ON inference.served_model (last_used_at);

@@ -1,34 +1,51 @@
-import type { JobId, ModelId } from '@beamtime/kernel';
+import type { ModelId } from '@beamtime/kernel';
 import type { Transactor } from '@beamtime/platform';
 
 /** Use is written down at most this often per model: every request would be a commit for nothing. */
-const touchEveryMs = 5_000;
+const noteEveryMs = 5_000;
+/** A model that is still not served is asked for again after this long: its job may have failed. */
+const askAgainMs = 20_000;
+/** Models that one process remembers having noted; beyond it, some are noted more often. */
+const remembered = 10_000;
 
-/** Which serve job serves which model, and when it was last asked: what the idle reconciler goes by. */
+/** Which models are in use: asks scheduling for those that are not served, and lets go of those that nobody asks. */
 export class ServedModels {
-  private readonly touchedAtMs = new Map<string, number>();
+  private readonly notedAtMs = new Map<string, number>();
 
   constructor(private readonly transactor: Transactor) {}
 
-  async touch(modelId: ModelId, jobId: JobId): Promise<void> {
-    const key = `${modelId} ${jobId}`;
+  /** Notes that a model is being asked; if nobody serves it, records the fact that it is wanted. */
+  async use(modelId: ModelId, served: boolean): Promise<void> {
+    const key = `${modelId} ${served}`;
     const nowMs = Date.now();
-    if (nowMs - (this.touchedAtMs.get(key) ?? 0) < touchEveryMs) return;
-    if (this.touchedAtMs.size > 10_000) this.touchedAtMs.clear();
-    this.touchedAtMs.set(key, nowMs);
-    await this.transactor.read.rows(
-      `INSERT INTO inference.served_model (model_id, job_id) VALUES ($1, $2)
-       ON CONFLICT (model_id) DO UPDATE SET job_id = $2, last_used_at = now()`,
-      [modelId, jobId],
-    );
+    if (nowMs - (this.notedAtMs.get(key) ?? 0) < noteEveryMs) return;
+    if (this.notedAtMs.size >= remembered) this.notedAtMs.clear();
+    this.notedAtMs.set(key, nowMs);
+    await this.transactor.do(async (tx) => {
+      await tx.rows(
+        `INSERT INTO inference.served_model (model_id) VALUES ($1)
+         ON CONFLICT (model_id) DO UPDATE SET last_used_at = now()`,
+        [modelId],
+      );
+      if (served) return;
+      const due = await tx.changed(
+        `UPDATE inference.served_model SET wanted_at = now() WHERE model_id = $1
+         AND (wanted_at IS NULL OR wanted_at < now() - $2 * interval '1 millisecond')`,
+        [modelId, askAgainMs],
+      );
+      if (due > 0) await tx.record('model.wanted', { modelId });
+    });
   }
 
-  /** Takes out the models that nobody asked for this long, and returns their jobs. */
-  async takeIdle(idleMs: number): Promise<JobId[]> {
-    const rows = await this.transactor.read.rows<{ job_id: JobId }>(
-      `DELETE FROM inference.served_model WHERE last_used_at < now() - $1 * interval '1 millisecond' RETURNING job_id`,
-      [idleMs],
-    );
-    return rows.map((row) => row.job_id);
+  /** Lets go of the models that nobody asked for this long; returns how many. */
+  releaseIdle(idleMs: number): Promise<number> {
+    return this.transactor.do(async (tx) => {
+      const idle = await tx.rows<{ model_id: ModelId }>(
+        `DELETE FROM inference.served_model WHERE last_used_at < now() - $1 * interval '1 millisecond' RETURNING model_id`,
+        [idleMs],
+      );
+      for (const { model_id } of idle) await tx.record('model.unwanted', { modelId: model_id });
+      return idle.length;
+    });
   }
 }
