@@ -1,1 +1,10 @@
-export {};
+export * from './domain/ledger/account-owner.js';
+export { type HoldState, holdTransitions, type Outcome } from './domain/ledger/hold-state.js';
+export type * from './domain/ledger/ledger-command.js';
+export type { LedgerOutcome } from './ledger/apply-commands.js';
+export { type BooksCheck, checkBooks, type UnitTotals } from './ledger/check-books.js';
+export { Ledger } from './ledger/ledger.js';
+export type { AccountBalance, GrantBalance } from './ledger/read-accounts.js';
+export type { JournalLine, JournalQuery } from './ledger/read-journal.js';
+export { reconcileHolds } from './ledger/reconcile-holds.js';
+export { accessSchema } from './postgres/access-schema.js';

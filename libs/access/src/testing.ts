@@ -1,1 +1,2 @@
-export {};
+export { LedgerModel } from './domain/ledger/ledger-model.js';
+export { applyCommands } from './ledger/apply-commands.js';

@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import { DataSource } from 'typeorm';
 import { type ContextSchema, migrationClass } from './context-schema.js';
 
@@ -23,7 +24,18 @@ export async function openDataSource(url: string, schemas: readonly ContextSchem
     extra: { statement_timeout: statementTimeoutMs, connectionTimeoutMillis: 10_000 },
     logging: false,
   });
-  return dataSource.initialize();
+  await dataSource.initialize();
+  surviveLostConnections(dataSource);
+  return dataSource;
+}
+
+/**
+ * A connection that dies in the instant it is handed out has no listener for its error yet, which would end the
+ * process. Its queries fail anyway and tell whoever made them.
+ */
+function surviveLostConnections(dataSource: DataSource): void {
+  const pool = (dataSource.driver as unknown as { master: EventEmitter }).master;
+  pool.on('connect', (client: EventEmitter) => client.on('error', () => undefined));
 }
 
 /** Creates the contexts' schemas and runs what migrations are missing; safe when several processes start at once. */
