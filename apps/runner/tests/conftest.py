@@ -1,4 +1,4 @@
-"""A small world for the tests: made-up text that is the same everywhere, tiny jobs, and runs in processes of their own."""
+"""A small world for the tests: made-up text, tiny jobs, and runs in processes of their own."""
 
 from __future__ import annotations
 
@@ -43,9 +43,7 @@ def made_up_text(lines: int, seed: int = 1) -> str:
     draw = random.Random(seed)
     words = ["".join(draw.choices(SYLLABLES, k=draw.randint(1, 4))) for _ in range(400)]
     weights = [1 / (rank + 1) for rank in range(len(words))]
-    return "".join(
-        " ".join(draw.choices(words, weights, k=draw.randint(3, 12))) + ".\n" for _ in range(lines)
-    )
+    return "".join(" ".join(draw.choices(words, weights, k=draw.randint(3, 12))) + ".\n" for _ in range(lines))
 
 
 def train_job(family: str = "gpt-neox", **parts: Any) -> dict[str, Any]:
@@ -57,9 +55,7 @@ def train_job(family: str = "gpt-neox", **parts: Any) -> dict[str, Any]:
         "attempt": 1,
         "model": {"family": family, "hiddenSize": 32, "layers": 2, "heads": 4, "contextTokens": 32},
         "tokenizer": {"kind": "bpe", "vocabSize": 320},
-        "data": {
-            "corpora": [{"id": "made-up", "path": "inputs/text.txt", "language": "mul", "script": "Latn"}]
-        },
+        "data": {"corpora": [{"id": "made-up", "path": "inputs/text.txt", "language": "mul", "script": "Latn"}]},
         "seeds": {"initialisation": 1, "dataOrder": 2},
         "training": {"steps": 24, "batchSequences": 4, "learningRate": 3e-3},
         "checkpoints": {"resumeEverySteps": 5},

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from conftest import Workdir, of_kind, train_job
 
 FAMILIES = ["gpt-neox", "llama", "gpt2", "bert", "mamba"]
@@ -43,9 +44,7 @@ def stage_elsewhere(old: Path, new: Path) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_killed_run_resumed_in_another_folder_gives_the_same_weights(
-    family: str, new_workdir: NewWorkdir
-) -> None:
+def test_a_killed_run_resumed_in_another_folder_gives_the_same_weights(family: str, new_workdir: NewWorkdir) -> None:
     job = train_job(family)
     undisturbed = new_workdir("undisturbed").run(job)
     killed, fresh = new_workdir("killed"), new_workdir("fresh")

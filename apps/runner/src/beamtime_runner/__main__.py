@@ -67,9 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument(
-        "--schema", action="store_true", help="print the JSON Schema of the job file and stop"
-    )
+    parser.add_argument("--schema", action="store_true", help="print the JSON Schema of the job file and stop")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, help_text in COMMANDS.items():
         command = commands.add_parser(name, help=help_text, description=help_text.capitalize() + ".")
@@ -100,9 +98,7 @@ def run(command: str, job_path: Path, workdir: Path) -> int:
         import os
 
         events.emit("started", job=command, pid=os.getpid(), environment=environment.describe())
-        getattr(importlib.import_module(f".{command}", __package__), command)(
-            job, workdir, events, interruption
-        )
+        getattr(importlib.import_module(f".{command}", __package__), command)(job, workdir, events, interruption)
         return EXIT_DONE
     except Interrupted as interrupted:
         events.emit("interrupted", signal=interrupted.signal_name, step=interrupted.step)

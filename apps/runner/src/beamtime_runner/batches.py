@@ -32,9 +32,7 @@ class Batches:
         """uint32 array of shape [batch_sequences, context_tokens + 1]: what step number `step` (from 0) learns from."""
         first = step - step % _STEPS_AHEAD
         if first != self._first_step:
-            self._located = self.order.locate(
-                first * self.batch_sequences, _STEPS_AHEAD * self.batch_sequences
-            )
+            self._located = self.order.locate(first * self.batch_sequences, _STEPS_AHEAD * self.batch_sequences)
             self._first_step = first
         at = (step - first) * self.batch_sequences
         rows = np.empty((self.batch_sequences, self.context_tokens + 1), dtype="<u4")
@@ -60,7 +58,9 @@ def make_batches(
         weight = float(windows) if mix is None else mix.get(corpus.id, 0.0)
         if mix is None or weight > 0:
             if windows == 0:
-                detail = f"data.corpora: {corpus.id} has {corpus.tokens} tokens, less than one window of {context_tokens}"
+                detail = (
+                    f"data.corpora: {corpus.id} has {corpus.tokens} tokens, less than one window of {context_tokens}"
+                )
                 raise Refused("corpus-too-small", detail, "data.corpora")
             used.append(corpus)
             weights.append(weight)
@@ -121,7 +121,7 @@ def batches_of_manifest(manifest: dict[str, Any], shards_folder: Path, verify: b
                 entry["dtype"],
                 entry["shards"],
                 folder,
-            )  # fmt: skip
+            )
         )
     context = manifest["contextTokens"]
     windows = [corpus.windows(context) for corpus in corpora]

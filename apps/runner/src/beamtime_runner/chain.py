@@ -39,9 +39,7 @@ class StepChain:
                     self._append(line.rstrip("\n"))
 
     def step(self, number: int, batch_sha256: str, loss: float, gradient_norm: float) -> None:
-        self._add(
-            {"step": number, "batch": batch_sha256, "loss": loss.hex(), "gradientNorm": gradient_norm.hex()}
-        )
+        self._add({"step": number, "batch": batch_sha256, "loss": loss.hex(), "gradientNorm": gradient_norm.hex()})
 
     def weights(self, number: int, weights_sha256: str) -> None:
         self._add({"step": number, "weights": weights_sha256})

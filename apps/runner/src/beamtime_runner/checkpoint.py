@@ -21,9 +21,7 @@ RESUMABLES_KEPT = 2
 STATE_SCHEMA = "beamtime.runner-state/1"
 
 
-def write_checkpoint(
-    folder: Path, model: Any, tokenizer_folder: Path, about: dict[str, Any]
-) -> list[dict[str, Any]]:
+def write_checkpoint(folder: Path, model: Any, tokenizer_folder: Path, about: dict[str, Any]) -> list[dict[str, Any]]:
     """Writes a folder that plain transformers loads; `about` goes into beamtime.json beside it."""
 
     def fill(draft: Path) -> None:
@@ -58,9 +56,7 @@ def write_resumable(
                 moments[f"{name}.{key}"] = optimiser.state[parameter][key].contiguous()
 
     def fill(draft: Path) -> None:
-        save_file(
-            {name: tensor.contiguous() for name, tensor in trained_tensors(model).items()}, draft / WEIGHTS
-        )
+        save_file({name: tensor.contiguous() for name, tensor in trained_tensors(model).items()}, draft / WEIGHTS)
         save_file(moments, draft / OPTIMISER)
         shutil.copytree(tokenizer_folder, draft / TOKENIZER)
         chain.copy_to(draft / CHAIN)

@@ -118,18 +118,14 @@ def _decode(data: bytes, at: int, corpus_id: str, more: bool) -> str:
 
 
 def _not_text(corpus_id: str, at: int, what: str) -> Refused:
-    return Refused(
-        "corpus-not-text", f"data.corpora: {corpus_id} is not text, byte {at} is {what}", "data.corpora"
-    )
+    return Refused("corpus-not-text", f"data.corpora: {corpus_id} is not text, byte {at} is {what}", "data.corpora")
 
 
 def _read_json_lines(file: Any, corpus_id: str, start: int) -> Iterator[Piece]:
     at = start
     while line := file.readline(DOCUMENT_BYTES_MAX + 1):
         if len(line) > DOCUMENT_BYTES_MAX:
-            detail = (
-                f"data.corpora: {corpus_id} has a line of more than {DOCUMENT_BYTES_MAX} bytes at byte {at}"
-            )
+            detail = f"data.corpora: {corpus_id} has a line of more than {DOCUMENT_BYTES_MAX} bytes at byte {at}"
             raise Refused("corpus-not-text", detail, "data.corpora")
         end = at + len(line)
         if line.strip():
@@ -235,9 +231,7 @@ def _read_index(folder: Path, made_from: dict[str, Any]) -> dict[str, Any]:
     try:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         sizes = {shard["path"]: (folder / shard["path"]).stat().st_size for shard in index["shards"]}
-        whole = all(
-            sizes[shard["path"]] == shard["tokens"] * _width(shard["path"]) for shard in index["shards"]
-        )
+        whole = all(sizes[shard["path"]] == shard["tokens"] * _width(shard["path"]) for shard in index["shards"])
         if index["madeFrom"] == made_from and whole:
             return index
     except (OSError, ValueError, KeyError):
@@ -273,9 +267,7 @@ def _write_shards(
         write_file(folder / "index.json", json.dumps(index).encode())
 
     for block in _blocks(read_pieces(source, entry.get("format", "text"), entry["id"], start)):
-        for piece, encoding in zip(
-            block, tokenizer.encode_batch_fast([piece.text for piece in block]), strict=True
-        ):
+        for piece, encoding in zip(block, tokenizer.encode_batch_fast([piece.text for piece in block]), strict=True):
             if writer is not None and piece.end - shard_start > SHARD_TEXT_BYTES and piece.end != end:
                 finish(complete=False)
                 shard_start = end

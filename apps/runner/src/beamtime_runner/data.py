@@ -73,9 +73,7 @@ def prepare_data(
                 on_progress,
             )
         )
-    batches = make_batches(
-        tokenised, mix, job["seeds"]["dataOrder"], context, job["training"]["batchSequences"]
-    )
+    batches = make_batches(tokenised, mix, job["seeds"]["dataOrder"], context, job["training"]["batchSequences"])
     manifest = manifest_of(batches, tokenizer_sha256(folder))
     data = manifest_bytes(manifest)
     write_file(workdir / MANIFEST, data)

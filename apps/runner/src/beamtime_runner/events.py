@@ -26,9 +26,7 @@ class Events:
         try:
             self._file = (workdir / "events.jsonl").open("a", encoding="utf-8")
         except OSError as error:
-            raise Refused(
-                "bad-workdir", f"cannot write to the workdir {workdir}: {error.strerror}"
-            ) from error
+            raise Refused("bad-workdir", f"cannot write to the workdir {workdir}: {error.strerror}") from error
 
     def emit(self, kind: str, **fields: Any) -> None:
         at = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

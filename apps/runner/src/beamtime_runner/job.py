@@ -29,9 +29,7 @@ def read_job(path: Path, kind: str) -> dict[str, Any]:
         ) from error
     check(job, "job.json")
     if job["kind"] != kind:
-        raise Refused(
-            "bad-job", f"kind: the file holds a job of kind {job['kind']}, and was given to {kind}", "kind"
-        )
+        raise Refused("bad-job", f"kind: the file holds a job of kind {job['kind']}, and was given to {kind}", "kind")
     if kind == "train":
         _check_train(job)
     else:
@@ -52,9 +50,7 @@ def _check_train(job: dict[str, Any]) -> None:
         raise Refused("bad-job", detail, "model.heads")
     if training["batchSequences"] % training.get("microBatchSequences", training["batchSequences"]) != 0:
         field = "training.microBatchSequences"
-        raise Refused(
-            "bad-job", f"{field}: does not divide batchSequences {training['batchSequences']}", field
-        )
+        raise Refused("bad-job", f"{field}: does not divide batchSequences {training['batchSequences']}", field)
     if training.get("warmupSteps", 0) > training["steps"]:
         raise Refused("bad-job", "training.warmupSteps: exceeds training.steps", "training.warmupSteps")
     if "maskProbability" in training and model["family"] != "bert":
@@ -92,7 +88,5 @@ def input_file(workdir: Path, path: str, field: str, sha256: str | None = None) 
     if not file.is_file():
         raise Refused("input-missing", f"{field}: there is no file {path} in the workdir", field)
     if sha256 is not None and sha256_file(file) != sha256:
-        raise Refused(
-            "input-changed", f"{field}: {path} is not the file that the job names, its sha256 differs", field
-        )
+        raise Refused("input-changed", f"{field}: {path} is not the file that the job names, its sha256 differs", field)
     return file

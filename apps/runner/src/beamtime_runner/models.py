@@ -90,9 +90,7 @@ def _with_options(config_class: Any, fields: dict[str, Any], options: dict[str, 
 
 
 def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[
-        :300
-    ]
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
 
 
 def build_model(config: Any, seed: int) -> Any:
@@ -126,9 +124,7 @@ def flops_per_token(model: Any, context_tokens: int) -> float:
     config = model.config
     output = config.vocab_size * config.hidden_size
     attention = (
-        0
-        if config.model_type == "mamba"
-        else 12 * config.num_hidden_layers * config.hidden_size * context_tokens
+        0 if config.model_type == "mamba" else 12 * config.num_hidden_layers * config.hidden_size * context_tokens
     )
     return float(6 * (body + output) + attention)
 

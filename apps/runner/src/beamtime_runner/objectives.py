@@ -33,9 +33,7 @@ def causal_loss(model: Any, device: torch.device, bfloat16: bool) -> Loss:
     return loss
 
 
-def choose_masks(
-    step: int, first_row: int, shape: tuple[int, int], probability: float, seed: int, vocab: int
-) -> tuple:
+def choose_masks(step: int, first_row: int, shape: tuple[int, int], probability: float, seed: int, vocab: int) -> tuple:
     """Masked positions, equally many in each row, and what BERT's rule puts there: a function of step and row."""
     rows, context = shape
     count = max(1, round(probability * context))

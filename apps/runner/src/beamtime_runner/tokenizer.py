@@ -27,9 +27,7 @@ def train_tokenizer(spec: dict[str, Any], corpora: list[dict[str, Any]], sources
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     chosen = spec.get("corpora")
-    texts = _texts(
-        [corpus for corpus in corpora if chosen is None or corpus["id"] in chosen], sources, spec["kind"]
-    )
+    texts = _texts([corpus for corpus in corpora if chosen is None or corpus["id"] in chosen], sources, spec["kind"])
     if spec["kind"] == "bpe":
         tokenizer = Tokenizer(models.BPE())
         trainer = trainers.BpeTrainer(
@@ -74,9 +72,7 @@ def _texts(corpora: list[dict[str, Any]], sources: dict[str, Path], kind: str) -
             yield piece.text
 
 
-def save_tokenizer(
-    tokenizer: Any, folder: Path, context_tokens: int, made: Path | None
-) -> list[dict[str, Any]]:
+def save_tokenizer(tokenizer: Any, folder: Path, context_tokens: int, made: Path | None) -> list[dict[str, Any]]:
     """Writes the folder that `AutoTokenizer.from_pretrained` reads; a tokenizer made before keeps its bytes."""
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",

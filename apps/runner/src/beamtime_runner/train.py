@@ -35,9 +35,7 @@ from .models import build_config, build_model, flops_per_token, objective_of, re
 from .refusals import Interrupted, Refused
 from .schedules import checkpoint_steps, learning_rate, resolve_training
 
-LOSSES_HELD_ON_DEVICE = (
-    16  # on a GPU, steps between two waits for the loss; on a CPU the loss is already here
-)
+LOSSES_HELD_ON_DEVICE = 16  # on a GPU, steps between two waits for the loss; on a CPU the loss is already here
 
 
 def train(job: dict[str, Any], workdir: Path, events: Events, interruption: Interruption) -> None:
@@ -159,16 +157,16 @@ class Run:
     def continue_from(self, found: Any) -> None:
         self.chain = StepChain(self.workdir / CHAIN, found.folder / CHAIN)
         if self.chain.head != found.state["chainSha256"]:
-            raise Refused(
-                "resume-mismatch", "the chain of steps in the state to resume does not give its head"
-            )
+            raise Refused("resume-mismatch", "the chain of steps in the state to resume does not give its head")
         self.first_step, self.loss = found.step, found.state["loss"]
         self.weights_sha256 = found.state["weightsSha256"]
         self.optimiser_sha256 = sha256_file(found.folder / OPTIMISER)
         here = environment.describe(environment.device_name(self.device), self.runtime["threads"])
         for name in ("torch", "device"):
             if found.state["environment"][name] != here[name]:
-                detail = f"{name} was {found.state['environment'][name]} and is {here[name]}: bits may differ from here on"
+                detail = (
+                    f"{name} was {found.state['environment'][name]} and is {here[name]}: bits may differ from here on"
+                )
                 self.events.emit("warning", code="environment-changed", detail=detail)
         self.events.emit("resumed", fromStep=found.step, chainSha256=self.chain.head)
 
@@ -287,18 +285,12 @@ class Run:
             "loss": self.loss,
             "weightsSha256": self.weights_sha256,
             "fingerprint": self.fingerprint(),
-            "environment": environment.describe(
-                environment.device_name(self.device), self.runtime["threads"]
-            ),
+            "environment": environment.describe(environment.device_name(self.device), self.runtime["threads"]),
         }
         folder = self.workdir / "resumable" / f"step{step}"
-        files = write_resumable(
-            folder, self.model, self.optimiser, self.chain, self.data.tokenizer_folder, state
-        )
+        files = write_resumable(folder, self.model, self.optimiser, self.chain, self.data.tokenizer_folder, state)
         self.optimiser_sha256 = sha256_of(files, OPTIMISER)
-        self.events.emit(
-            "resumable", step=step, dir=f"resumable/step{step}", files=files, chainSha256=self.chain.head
-        )
+        self.events.emit("resumable", step=step, dir=f"resumable/step{step}", files=files, chainSha256=self.chain.head)
 
     def _finish(self) -> None:
         wall = time.monotonic() - self.started
