@@ -25,8 +25,9 @@ class LocalSecretStrategy extends Strategy {
   }
 
   override authenticate(request: object): void {
-    const { login } = request as { readonly login: LocalLoginRequest };
-    if (sameSecret(login.secret, this.kept)) this.success(login);
+    // Not `login`: passport puts a method of that name on every request.
+    const { proof } = request as { readonly proof: LocalLoginRequest };
+    if (sameSecret(proof.secret, this.kept)) this.success(proof);
     else this.fail('wrong secret', 401);
   }
 }
@@ -72,7 +73,7 @@ export class LocalLogin implements OnModuleInit {
     if (this.throttle.blocks(address)) {
       return err(problem('request.rate-limited', 'Too many failed logins from here; wait a minute'));
     }
-    const verdict = await askPassport<LocalLoginRequest>(this.strategies, 'local', { login: { ...login } });
+    const verdict = await askPassport<LocalLoginRequest>(this.strategies, 'local', { proof: login });
     if (verdict.kind !== 'in') {
       this.throttle.failed(address);
       return err(

@@ -110,7 +110,7 @@ class ApiKeyRow {
   @Column({ type: 'text', name: 'person_id', nullable: true })
   personId!: string | null;
   @Column({ type: 'text', name: 'allocation_id', nullable: true }) allocationId!: string | null;
-  @Column({ type: 'text', array: true, default: () => "'{}'::text[]" }) scopes!: string[];
+  @Column({ type: 'text', array: true, default: () => "'{}'" }) scopes!: string[];
   @Column({ type: 'text', name: 'cluster_id', nullable: true }) clusterId!: string | null;
   @ForeignKey(() => LabRow, { name: 'api_key_lab_fkey' })
   @Column({ type: 'text', name: 'lab_id', nullable: true })
