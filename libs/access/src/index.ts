@@ -1,10 +1,17 @@
 export * from './domain/ledger/account-owner.js';
 export { type HoldState, holdTransitions, type Outcome } from './domain/ledger/hold-state.js';
 export type * from './domain/ledger/ledger-command.js';
+export { ChargeJobs, type JobHold, type JobSettlement } from './gpu/charge-jobs.js';
+export { FundRound } from './gpu/fund-round.js';
+export { LendToOperations, type Loan } from './gpu/lend-to-operations.js';
+export { ReleaseSuite } from './gpu/release-suite.js';
+export { type GpuSecondsReport, reportGpuSeconds } from './gpu/report-gpu-seconds.js';
+export { type AdoptedSuite, ReserveSuites } from './gpu/reserve-suites.js';
 export type { LedgerOutcome } from './ledger/apply-commands.js';
 export { type BooksCheck, checkBooks, type UnitTotals } from './ledger/check-books.js';
 export { Ledger } from './ledger/ledger.js';
 export type { AccountBalance, GrantBalance } from './ledger/read-accounts.js';
 export type { JournalLine, JournalQuery } from './ledger/read-journal.js';
 export { reconcileHolds } from './ledger/reconcile-holds.js';
+export { LedgerModule } from './ledger.module.js';
 export { accessSchema } from './postgres/access-schema.js';

@@ -241,6 +241,7 @@ export const gpuAccountRefSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('suite'), suiteId: idText('sui') }),
   z.object({ kind: z.literal('lab'), labId: idText('lab') }),
   z.object({ kind: z.literal('allocation'), allocationId: idText('alc') }),
+  z.object({ kind: z.literal('operations') }).describe('What the consortium serves and evaluates with'),
 ]);
 export type GpuAccountRef = z.infer<typeof gpuAccountRefSchema>;
 
