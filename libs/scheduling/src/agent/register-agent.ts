@@ -1,0 +1,76 @@
+import type { AttemptRef, ClusterInventory, ClusterPolicy, ProblemCode } from '@beamtime/contracts';
+import { err, ok, type Problem, problem, type Result } from '@beamtime/kernel';
+import { Transactor, type Tx } from '@beamtime/platform';
+import { Inject, Injectable } from '@nestjs/common';
+import { isHeld } from '../domain/attempt-lifecycle.js';
+import { EndAttempt } from '../end-attempt.js';
+import { LEASE_TIMES, type LeaseTimes } from '../ports.js';
+import { findAttempt, lockJob } from '../postgres/job-records.js';
+import { settleClusterState } from '../settle-cluster-state.js';
+
+export interface AgentRegistration {
+  readonly clusterId: string;
+  readonly instanceId: string;
+  readonly agentVersion: string;
+  readonly inventory: ClusterInventory;
+  readonly policy: ClusterPolicy;
+  readonly stopped: readonly AttemptRef[];
+}
+
+export interface RegisteredAgent {
+  readonly clusterName: string;
+  readonly incarnation: number;
+}
+
+/** An agent process begins: it gets the next incarnation, and every earlier process of its cluster is fenced off. */
+@Injectable()
+export class RegisterAgent {
+  constructor(
+    @Inject(Transactor) private readonly transactor: Transactor,
+    @Inject(EndAttempt) private readonly endAttempt: EndAttempt,
+    @Inject(LEASE_TIMES) private readonly times: LeaseTimes,
+  ) {}
+
+  execute(agent: AgentRegistration): Promise<Result<RegisteredAgent, Problem<ProblemCode>>> {
+    return this.transactor.run(async (tx) => {
+      const cluster = await tx.row<{ name: string; incarnation: number }>(
+        `UPDATE scheduling.cluster SET
+           incarnation = incarnation + CASE WHEN instance_id = $2 THEN 0 ELSE 1 END,
+           instance_id = $2, agent_version = $3, inventory = $4, policy = $5, agent_draining = false, last_seen_at = now()
+         WHERE id = $1 AND state <> 'retired' RETURNING name, incarnation`,
+        [
+          agent.clusterId,
+          agent.instanceId,
+          agent.agentVersion,
+          JSON.stringify(agent.inventory),
+          JSON.stringify(agent.policy),
+        ],
+      );
+      if (cluster === undefined) {
+        return err(problem('auth.forbidden', 'This cluster has been retired; its key is of no use any more'));
+      }
+      // In the order of ids, as everyone locks several jobs.
+      for (const ref of [...agent.stopped].sort((a, b) => (a.jobId < b.jobId ? -1 : 1))) {
+        await this.endStopped(tx, agent.clusterId, cluster.incarnation, ref);
+      }
+      await settleClusterState(tx, agent.clusterId, this.times.downAfterMs);
+      tx.knock('schedule');
+      return ok({ clusterName: cluster.name, incarnation: cluster.incarnation });
+    });
+  }
+
+  /** The new process has seen the program of an earlier one dead: no need to wait for the lease. */
+  private async endStopped(tx: Tx, clusterId: string, incarnation: number, ref: AttemptRef): Promise<void> {
+    const job = await lockJob(tx, ref.jobId);
+    const attempt = await findAttempt(tx, ref.jobId, ref.attempt);
+    if (job === undefined || attempt === undefined || attempt.cluster_id !== clusterId) return;
+    if (!isHeld(attempt.state) || attempt.incarnation === null || attempt.incarnation >= incarnation) return;
+    await this.endAttempt.end(tx, job, attempt, {
+      state: 'lost',
+      reason: 'the agent was started again and has ended what was left of this attempt',
+      exitCode: null,
+      retriable: true,
+      actor: clusterId,
+    });
+  }
+}

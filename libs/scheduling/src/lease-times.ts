@@ -1,0 +1,18 @@
+import type { LeaseTimes } from './ports.js';
+
+/**
+ * All times of the protocol from one: the lease. The agent stops a quarter of it early; the server waits a quarter
+ * longer; a long poll takes a quarter at most, so that two answers may be lost before a lease runs out.
+ */
+export function leaseTimes(leaseTtlMs: number): LeaseTimes {
+  const quarter = Math.floor(leaseTtlMs / 4);
+  return {
+    leaseTtlMs,
+    skewMs: Math.min(quarter, 5_000),
+    offerTtlMs: leaseTtlMs,
+    longPollMs: Math.min(quarter, 10_000),
+    pollIntervalMs: Math.min(Math.floor(leaseTtlMs / 20), 1_000),
+    stopMarginMs: Math.min(quarter, 15_000),
+    downAfterMs: 2 * leaseTtlMs,
+  };
+}

@@ -1,0 +1,48 @@
+import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
+
+@Entity({ schema: 'scheduling', name: 'cluster' })
+@Check('cluster_state_known', `state IN ('active', 'draining', 'drained', 'down', 'retired')`)
+@Index('cluster_name', ['name'], { unique: true })
+export class ClusterRow {
+  @PrimaryColumn({ type: 'text', primaryKeyConstraintName: 'cluster_pkey' }) id!: string;
+  @Column({ type: 'text', name: 'lab_id' }) labId!: string;
+  @Column({ type: 'text' }) name!: string;
+  @Column({ type: 'text', default: 'down' }) state!: string;
+  @Column({ type: 'text', name: 'state_reason', nullable: true }) stateReason!: string | null;
+  @Column({ type: 'boolean', name: 'drain_requested', default: false }) drainRequested!: boolean;
+  @Column({ type: 'boolean', name: 'agent_draining', default: false }) agentDraining!: boolean;
+  @Column({ type: 'jsonb', nullable: true }) inventory!: unknown;
+  @Column({ type: 'jsonb', nullable: true }) policy!: unknown;
+  @Column({ type: 'text', name: 'agent_version', nullable: true }) agentVersion!: string | null;
+  @Column({ type: 'text', name: 'instance_id', nullable: true }) instanceId!: string | null;
+  @Column({ type: 'int', default: 0 }) incarnation!: number;
+  @Column({ type: 'timestamptz', name: 'last_seen_at', nullable: true }) lastSeenAt!: Date | null;
+  @Column({ type: 'timestamptz', name: 'created_at', default: () => 'now()' }) createdAt!: Date;
+}
+
+/** A cluster that did not take a job: it is not offered it again before `until`. */
+@Entity({ schema: 'scheduling', name: 'decline' })
+export class DeclineRow {
+  @PrimaryColumn({ type: 'text', name: 'job_id', primaryKeyConstraintName: 'decline_pkey' }) jobId!: string;
+  @PrimaryColumn({ type: 'text', name: 'cluster_id', primaryKeyConstraintName: 'decline_pkey' })
+  clusterId!: string;
+  @Column({ type: 'timestamptz' }) until!: Date;
+  @Column({ type: 'text' }) reason!: string;
+}
+
+/** GPU-seconds that a lab promised to a round. */
+@Entity({ schema: 'scheduling', name: 'pledge' })
+export class PledgeRow {
+  @PrimaryColumn({ type: 'text', name: 'round_id', primaryKeyConstraintName: 'pledge_pkey' })
+  roundId!: string;
+  @PrimaryColumn({ type: 'text', name: 'lab_id', primaryKeyConstraintName: 'pledge_pkey' }) labId!: string;
+  @Column({ type: 'bigint', name: 'gpu_seconds' }) gpuSeconds!: string;
+}
+
+/** Recent use of an owner, decayed to `asOf`. */
+@Entity({ schema: 'scheduling', name: 'owner_usage' })
+export class OwnerUsageRow {
+  @PrimaryColumn({ type: 'text', primaryKeyConstraintName: 'owner_usage_pkey' }) owner!: string;
+  @Column({ type: 'double precision', name: 'gpu_seconds' }) gpuSeconds!: number;
+  @Column({ type: 'timestamptz', name: 'as_of' }) asOf!: Date;
+}

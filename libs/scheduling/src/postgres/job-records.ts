@@ -1,0 +1,130 @@
+import type { FileEntry, GpuAccountRef, JobProgress } from '@beamtime/contracts';
+import type { JobId } from '@beamtime/kernel';
+import type { Tx } from '@beamtime/platform';
+import type { AttemptState } from '../domain/attempt-lifecycle.js';
+import type { JobState } from '../domain/job-lifecycle.js';
+import type { JobKind } from '../domain/snapshot.js';
+
+/** Where a later attempt continues. */
+export interface Resumable {
+  readonly step: number;
+  readonly attempt: number;
+  readonly chainSha256: string;
+  readonly files: readonly FileEntry[];
+}
+
+/** A row of scheduling.job without its two large columns, `runner` and `inputs`. bigint comes as text. */
+export interface JobRecord {
+  id: JobId;
+  kind: JobKind;
+  name: string;
+  state: JobState;
+  reason: string | null;
+  owner: string;
+  lab_id: string | null;
+  suite_id: string | null;
+  model_id: string | null;
+  study_id: string | null;
+  gpus: number;
+  gpu_type: string | null;
+  gpu_memory_mib: number | null;
+  max_seconds: number;
+  checkpointable: boolean;
+  priority: number;
+  attempt_limit: number;
+  attempts: number;
+  failures: number;
+  retry_at: Date | null;
+  account: GpuAccountRef | null;
+  gpu_seconds_held: string;
+  gpu_seconds_used: string;
+  seconds_used: number;
+  cancel_requested_at: Date | null;
+  cancel_reason: string | null;
+  cancel_actor: string | null;
+  resumable: Resumable | null;
+  resumable_step: string | null;
+  progress: JobProgress | null;
+  checkpoints: number;
+  last_checkpoint_step: string | null;
+  submitted_by: string;
+  submitted_at: Date;
+  started_at: Date | null;
+  ended_at: Date | null;
+  updated_at: Date;
+}
+
+export const jobColumns = `id, kind, name, state, reason, owner, lab_id, suite_id, model_id, study_id, gpus, gpu_type,
+  gpu_memory_mib, max_seconds, checkpointable, priority, attempt_limit, attempts, failures, retry_at, account,
+  gpu_seconds_held, gpu_seconds_used, seconds_used, cancel_requested_at, cancel_reason, cancel_actor, resumable,
+  resumable_step, progress, checkpoints, last_checkpoint_step, submitted_by, submitted_at, started_at, ended_at,
+  updated_at`;
+
+export interface AttemptRecord {
+  job_id: JobId;
+  number: number;
+  cluster_id: string;
+  incarnation: number | null;
+  state: AttemptState;
+  gpus: number;
+  owner: string;
+  offered_at: Date;
+  offer_expires_at: Date;
+  accepted_at: Date | null;
+  running_at: Date | null;
+  ended_at: Date | null;
+  lease_expires_at: Date | null;
+  renewed_at: Date | null;
+  preempt_reason: string | null;
+  gpu_seconds: string;
+  exit_code: number | null;
+  reason: string | null;
+  resumed_from_step: string | null;
+  next_event_seq: string;
+  log_bytes: string;
+  log_bytes_dropped: string;
+  metric_points: number;
+  upload_bytes: string;
+}
+
+/** The job, locked for this transaction. Jobs are always locked before their attempts. */
+export function lockJob(tx: Tx, jobId: string): Promise<JobRecord | undefined> {
+  return tx.row<JobRecord>(`SELECT ${jobColumns} FROM scheduling.job WHERE id = $1 FOR UPDATE`, [jobId]);
+}
+
+export function findAttempt(tx: Tx, jobId: string, number: number): Promise<AttemptRecord | undefined> {
+  return tx.row<AttemptRecord>('SELECT * FROM scheduling.attempt WHERE job_id = $1 AND number = $2', [
+    jobId,
+    number,
+  ]);
+}
+
+export interface HistoryEntry {
+  readonly jobId: string;
+  readonly attempt: number | null;
+  readonly subject: 'job' | 'attempt' | 'note';
+  readonly from: string | null;
+  readonly to: string;
+  readonly actor: string;
+  readonly reason: string | null;
+}
+
+/** History keeps a sentence, not an essay. */
+const reasonLengthMax = 2_000;
+
+/** Appends to a job's history; every transition goes through here. */
+export async function appendHistory(tx: Tx, entry: HistoryEntry): Promise<void> {
+  await tx.rows(
+    `INSERT INTO scheduling.job_event (job_id, attempt, subject, from_state, to_state, actor, reason)
+     VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+    [
+      entry.jobId,
+      entry.attempt,
+      entry.subject,
+      entry.from,
+      entry.to,
+      entry.actor,
+      entry.reason?.slice(0, reasonLengthMax) ?? null,
+    ],
+  );
+}

@@ -1,0 +1,88 @@
+import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
+
+@Entity({ schema: 'scheduling', name: 'job' })
+@Check('job_state_known', `state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')`)
+@Check('job_used_within_held', 'account IS NULL OR gpu_seconds_used <= gpu_seconds_held')
+@Index('job_request_key', ['requestKey'], { unique: true })
+@Index('job_state', ['state', 'owner', 'priority', 'submittedAt'])
+@Index('job_suite', ['suiteId'])
+@Index('job_model', ['modelId'])
+@Index('job_updated', ['updatedAt'])
+export class JobRow {
+  @PrimaryColumn({ type: 'text', primaryKeyConstraintName: 'job_pkey' }) id!: string;
+  @Column({ type: 'text' }) kind!: string;
+  @Column({ type: 'text' }) name!: string;
+  @Column({ type: 'text', default: 'queued' }) state!: string;
+  @Column({ type: 'text', nullable: true }) reason!: string | null;
+  @Column({ type: 'text' }) owner!: string;
+  @Column({ type: 'text', name: 'lab_id', nullable: true }) labId!: string | null;
+  @Column({ type: 'text', name: 'suite_id', nullable: true }) suiteId!: string | null;
+  @Column({ type: 'text', name: 'model_id', nullable: true }) modelId!: string | null;
+  @Column({ type: 'text', name: 'study_id', nullable: true }) studyId!: string | null;
+  @Column({ type: 'jsonb' }) runner!: unknown;
+  @Column({ type: 'jsonb' }) inputs!: unknown;
+  @Column({ type: 'int' }) gpus!: number;
+  @Column({ type: 'text', name: 'gpu_type', nullable: true }) gpuType!: string | null;
+  @Column({ type: 'int', name: 'gpu_memory_mib', nullable: true }) gpuMemoryMiB!: number | null;
+  @Column({ type: 'int', name: 'max_seconds' }) maxSeconds!: number;
+  @Column({ type: 'boolean' }) checkpointable!: boolean;
+  @Column({ type: 'int' }) priority!: number;
+  @Column({ type: 'int', name: 'attempt_limit' }) attemptLimit!: number;
+  @Column({ type: 'int', default: 0 }) attempts!: number;
+  @Column({ type: 'int', default: 0 }) failures!: number;
+  @Column({ type: 'timestamptz', name: 'retry_at', nullable: true }) retryAt!: Date | null;
+  @Column({ type: 'text', name: 'request_key', nullable: true }) requestKey!: string | null;
+  @Column({ type: 'jsonb', nullable: true }) account!: unknown;
+  @Column({ type: 'bigint', name: 'gpu_seconds_held', default: 0 }) gpuSecondsHeld!: string;
+  @Column({ type: 'bigint', name: 'gpu_seconds_used', default: 0 }) gpuSecondsUsed!: string;
+  @Column({ type: 'int', name: 'seconds_used', default: 0 }) secondsUsed!: number;
+  @Column({ type: 'timestamptz', name: 'cancel_requested_at', nullable: true })
+  cancelRequestedAt!: Date | null;
+  @Column({ type: 'text', name: 'cancel_reason', nullable: true }) cancelReason!: string | null;
+  @Column({ type: 'text', name: 'cancel_actor', nullable: true }) cancelActor!: string | null;
+  @Column({ type: 'jsonb', nullable: true }) resumable!: unknown;
+  @Column({ type: 'bigint', name: 'resumable_step', nullable: true }) resumableStep!: string | null;
+  @Column({ type: 'jsonb', nullable: true }) progress!: unknown;
+  @Column({ type: 'int', default: 0 }) checkpoints!: number;
+  @Column({ type: 'bigint', name: 'last_checkpoint_step', nullable: true }) lastCheckpointStep!:
+    | string
+    | null;
+  @Column({ type: 'text', name: 'submitted_by' }) submittedBy!: string;
+  @Column({ type: 'timestamptz', name: 'submitted_at', default: () => 'now()' }) submittedAt!: Date;
+  @Column({ type: 'timestamptz', name: 'started_at', nullable: true }) startedAt!: Date | null;
+  @Column({ type: 'timestamptz', name: 'ended_at', nullable: true }) endedAt!: Date | null;
+  @Column({ type: 'timestamptz', name: 'updated_at', default: () => 'now()' }) updatedAt!: Date;
+}
+
+@Entity({ schema: 'scheduling', name: 'checkpoint' })
+export class CheckpointRow {
+  @PrimaryColumn({ type: 'text', name: 'job_id', primaryKeyConstraintName: 'checkpoint_pkey' })
+  jobId!: string;
+  @PrimaryColumn({ type: 'bigint', primaryKeyConstraintName: 'checkpoint_pkey' }) step!: string;
+  @Column({ type: 'int' }) attempt!: number;
+  @Column({ type: 'text' }) revision!: string;
+  @Column({ type: 'text', name: 'weights_sha256' }) weightsSha256!: string;
+  @Column({ type: 'text', name: 'chain_sha256' }) chainSha256!: string;
+  @Column({ type: 'timestamptz', name: 'committed_at', default: () => 'now()' }) committedAt!: Date;
+}
+
+@Entity({ schema: 'scheduling', name: 'evaluation' })
+export class EvaluationRow {
+  @PrimaryColumn({ type: 'text', name: 'job_id', primaryKeyConstraintName: 'evaluation_pkey' })
+  jobId!: string;
+  @PrimaryColumn({ type: 'text', primaryKeyConstraintName: 'evaluation_pkey' }) revision!: string;
+  @Column({ type: 'int' }) attempt!: number;
+  @Column({ type: 'timestamptz', name: 'committed_at', default: () => 'now()' }) committedAt!: Date;
+}
+
+@Entity({ schema: 'scheduling', name: 'artifact' })
+export class ArtifactRow {
+  @PrimaryColumn({ type: 'text', name: 'job_id', primaryKeyConstraintName: 'artifact_pkey' }) jobId!: string;
+  @PrimaryColumn({ type: 'text', primaryKeyConstraintName: 'artifact_pkey' }) name!: string;
+  @Column({ type: 'int' }) attempt!: number;
+  @Column({ type: 'text', name: 'media_type' }) mediaType!: string;
+  @Column({ type: 'text', name: 'object_key' }) objectKey!: string;
+  @Column({ type: 'bigint', name: 'size_bytes' }) sizeBytes!: string;
+  @Column({ type: 'text' }) sha256!: string;
+  @Column({ type: 'timestamptz', name: 'committed_at', default: () => 'now()' }) committedAt!: Date;
+}

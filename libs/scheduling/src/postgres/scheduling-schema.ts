@@ -1,0 +1,212 @@
+import { type ContextSchema, sqlMigration } from '@beamtime/platform';
+import { AttemptRow, JobEventRow, JobLogRow, JobMetricRow } from './attempt.row.js';
+import { ClusterRow, DeclineRow, OwnerUsageRow, PledgeRow } from './cluster.row.js';
+import { ArtifactRow, CheckpointRow, EvaluationRow, JobRow } from './job.row.js';
+
+export const schedulingSchema: ContextSchema = {
+  context: 'scheduling',
+  entities: [
+    ClusterRow,
+    DeclineRow,
+    PledgeRow,
+    OwnerUsageRow,
+    JobRow,
+    CheckpointRow,
+    EvaluationRow,
+    ArtifactRow,
+    AttemptRow,
+    JobEventRow,
+    JobLogRow,
+    JobMetricRow,
+  ],
+  migrations: [
+    sqlMigration(
+      'scheduling-0001-clusters-jobs-attempts',
+      1_795_000_040_001,
+      `
+      CREATE TABLE scheduling.cluster (
+        id text CONSTRAINT cluster_pkey PRIMARY KEY,
+        lab_id text NOT NULL,
+        name text NOT NULL,
+        state text NOT NULL DEFAULT 'down',
+        state_reason text,
+        drain_requested boolean NOT NULL DEFAULT false,
+        agent_draining boolean NOT NULL DEFAULT false,
+        inventory jsonb,
+        policy jsonb,
+        agent_version text,
+        instance_id text,
+        incarnation integer NOT NULL DEFAULT 0,
+        last_seen_at timestamptz,
+        created_at timestamptz NOT NULL DEFAULT now(),
+        CONSTRAINT cluster_state_known CHECK (state IN ('active', 'draining', 'drained', 'down', 'retired'))
+      );
+      CREATE UNIQUE INDEX cluster_name ON scheduling.cluster (name);
+
+      CREATE TABLE scheduling.job (
+        id text CONSTRAINT job_pkey PRIMARY KEY,
+        kind text NOT NULL,
+        name text NOT NULL,
+        state text NOT NULL DEFAULT 'queued',
+        reason text,
+        owner text NOT NULL,
+        lab_id text,
+        suite_id text,
+        model_id text,
+        study_id text,
+        runner jsonb NOT NULL,
+        inputs jsonb NOT NULL,
+        gpus integer NOT NULL,
+        gpu_type text,
+        gpu_memory_mib integer,
+        max_seconds integer NOT NULL,
+        checkpointable boolean NOT NULL,
+        priority integer NOT NULL,
+        attempt_limit integer NOT NULL,
+        attempts integer NOT NULL DEFAULT 0,
+        failures integer NOT NULL DEFAULT 0,
+        retry_at timestamptz,
+        request_key text,
+        account jsonb,
+        gpu_seconds_held bigint NOT NULL DEFAULT 0,
+        gpu_seconds_used bigint NOT NULL DEFAULT 0,
+        seconds_used integer NOT NULL DEFAULT 0,
+        cancel_requested_at timestamptz,
+        cancel_reason text,
+        cancel_actor text,
+        resumable jsonb,
+        resumable_step bigint,
+        progress jsonb,
+        checkpoints integer NOT NULL DEFAULT 0,
+        last_checkpoint_step bigint,
+        submitted_by text NOT NULL,
+        submitted_at timestamptz NOT NULL DEFAULT now(),
+        started_at timestamptz,
+        ended_at timestamptz,
+        updated_at timestamptz NOT NULL DEFAULT now(),
+        CONSTRAINT job_state_known CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+        CONSTRAINT job_used_within_held CHECK (account IS NULL OR gpu_seconds_used <= gpu_seconds_held)
+      );
+      CREATE UNIQUE INDEX job_request_key ON scheduling.job (request_key);
+      CREATE INDEX job_state ON scheduling.job (state, owner, priority, submitted_at);
+      CREATE INDEX job_suite ON scheduling.job (suite_id);
+      CREATE INDEX job_model ON scheduling.job (model_id);
+      CREATE INDEX job_updated ON scheduling.job (updated_at);
+
+      CREATE TABLE scheduling.attempt (
+        job_id text NOT NULL,
+        number integer NOT NULL,
+        cluster_id text NOT NULL,
+        incarnation integer,
+        state text NOT NULL DEFAULT 'offered',
+        gpus integer NOT NULL,
+        owner text NOT NULL,
+        offered_at timestamptz NOT NULL DEFAULT now(),
+        offer_expires_at timestamptz NOT NULL,
+        accepted_at timestamptz,
+        running_at timestamptz,
+        ended_at timestamptz,
+        lease_expires_at timestamptz,
+        renewed_at timestamptz,
+        preempt_reason text,
+        gpu_seconds bigint NOT NULL DEFAULT 0,
+        exit_code integer,
+        reason text,
+        resumed_from_step bigint,
+        next_event_seq bigint NOT NULL DEFAULT 0,
+        log_bytes bigint NOT NULL DEFAULT 0,
+        log_bytes_dropped bigint NOT NULL DEFAULT 0,
+        metric_points integer NOT NULL DEFAULT 0,
+        upload_bytes bigint NOT NULL DEFAULT 0,
+        CONSTRAINT attempt_pkey PRIMARY KEY (job_id, number),
+        CONSTRAINT attempt_state_known CHECK (state IN ('offered', 'accepted', 'staging', 'running', 'finalizing',
+          'succeeded', 'failed', 'cancelled', 'preempted', 'lost', 'expired'))
+      );
+      -- A job never has two live attempts, whatever a scheduler believes.
+      CREATE UNIQUE INDEX attempt_one_live ON scheduling.attempt (job_id)
+        WHERE state IN ('offered', 'accepted', 'staging', 'running', 'finalizing');
+      CREATE INDEX attempt_live_of_cluster ON scheduling.attempt (cluster_id)
+        WHERE state IN ('offered', 'accepted', 'staging', 'running', 'finalizing');
+
+      CREATE TABLE scheduling.job_event (
+        id bigint GENERATED BY DEFAULT AS IDENTITY CONSTRAINT job_event_pkey PRIMARY KEY,
+        job_id text NOT NULL,
+        attempt integer,
+        at timestamptz NOT NULL DEFAULT now(),
+        subject text NOT NULL,
+        from_state text,
+        to_state text NOT NULL,
+        actor text NOT NULL,
+        reason text
+      );
+      CREATE INDEX job_event_of_job ON scheduling.job_event (job_id, id);
+      CREATE TRIGGER job_event_append_only BEFORE UPDATE OR DELETE ON scheduling.job_event
+        FOR EACH ROW EXECUTE FUNCTION platform.refuse_change();
+
+      CREATE TABLE scheduling.job_log (
+        job_id text NOT NULL,
+        attempt integer NOT NULL,
+        seq integer NOT NULL,
+        offset_bytes bigint NOT NULL,
+        stream text NOT NULL,
+        text text NOT NULL,
+        CONSTRAINT job_log_pkey PRIMARY KEY (job_id, attempt, seq)
+      );
+      CREATE TABLE scheduling.job_metric (
+        job_id text NOT NULL,
+        attempt integer NOT NULL,
+        step bigint NOT NULL,
+        loss double precision,
+        tokens_per_second double precision,
+        CONSTRAINT job_metric_pkey PRIMARY KEY (job_id, step, attempt)
+      );
+      CREATE TABLE scheduling.checkpoint (
+        job_id text NOT NULL,
+        step bigint NOT NULL,
+        attempt integer NOT NULL,
+        revision text NOT NULL,
+        weights_sha256 text NOT NULL,
+        chain_sha256 text NOT NULL,
+        committed_at timestamptz NOT NULL DEFAULT now(),
+        CONSTRAINT checkpoint_pkey PRIMARY KEY (job_id, step)
+      );
+      CREATE TABLE scheduling.evaluation (
+        job_id text NOT NULL,
+        revision text NOT NULL,
+        attempt integer NOT NULL,
+        committed_at timestamptz NOT NULL DEFAULT now(),
+        CONSTRAINT evaluation_pkey PRIMARY KEY (job_id, revision)
+      );
+      CREATE TABLE scheduling.artifact (
+        job_id text NOT NULL,
+        name text NOT NULL,
+        attempt integer NOT NULL,
+        media_type text NOT NULL,
+        object_key text NOT NULL,
+        size_bytes bigint NOT NULL,
+        sha256 text NOT NULL,
+        committed_at timestamptz NOT NULL DEFAULT now(),
+        CONSTRAINT artifact_pkey PRIMARY KEY (job_id, name)
+      );
+      CREATE TABLE scheduling.decline (
+        job_id text NOT NULL,
+        cluster_id text NOT NULL,
+        until timestamptz NOT NULL,
+        reason text NOT NULL,
+        CONSTRAINT decline_pkey PRIMARY KEY (job_id, cluster_id)
+      );
+      CREATE TABLE scheduling.pledge (
+        round_id text NOT NULL,
+        lab_id text NOT NULL,
+        gpu_seconds bigint NOT NULL,
+        CONSTRAINT pledge_pkey PRIMARY KEY (round_id, lab_id)
+      );
+      CREATE TABLE scheduling.owner_usage (
+        owner text CONSTRAINT owner_usage_pkey PRIMARY KEY,
+        gpu_seconds double precision NOT NULL,
+        as_of timestamptz NOT NULL
+      );
+      `,
+    ),
+  ],
+};

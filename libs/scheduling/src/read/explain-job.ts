@@ -1,0 +1,55 @@
+import type { explainJob, ResponseOf } from '@beamtime/contracts';
+import { Transactor } from '@beamtime/platform';
+import { Inject, Injectable } from '@nestjs/common';
+import { decide } from '../domain/decide.js';
+import { whyNever } from '../domain/judge-cluster.js';
+import { loadSnapshot } from '../load-snapshot.js';
+import { JobViews } from './job-views.js';
+
+type Explanation = ResponseOf<typeof explainJob>;
+
+/** Why a job does not run yet: asks the same `decide` that places jobs, on the present snapshot. */
+@Injectable()
+export class ExplainJob {
+  constructor(
+    @Inject(Transactor) private readonly transactor: Transactor,
+    @Inject(JobViews) private readonly jobs: JobViews,
+  ) {}
+
+  async execute(jobId: string): Promise<Explanation | undefined> {
+    const job = await this.jobs.find(jobId);
+    if (job === undefined) return undefined;
+    const head = { jobId, state: job.state, position: null, change: null, clusters: [] };
+    if (job.state === 'running') {
+      const detail = `Attempt ${job.attempts} is ${job.attemptState ?? 'live'} on ${job.clusterName ?? 'a cluster'}`;
+      return { ...head, code: 'running', detail };
+    }
+    if (job.state !== 'queued') {
+      return {
+        ...head,
+        code: 'ended',
+        detail: `It has ${job.state}${job.reason === null ? '' : `: ${job.reason}`}`,
+      };
+    }
+    const { snapshot, nowMs } = await this.transactor.do((tx) => loadSnapshot(tx));
+    const decisions = decide(snapshot, nowMs, 0);
+    const waiting = decisions.waiting.find((entry) => entry.jobId === jobId);
+    if (waiting === undefined) {
+      return { ...head, code: 'next', detail: 'There is room for it; it starts with the next decision' };
+    }
+    const request = snapshot.waiting.find((entry) => entry.jobId === jobId);
+    const never = request === undefined ? null : whyNever(snapshot.clusters, request);
+    return {
+      ...head,
+      code: never === null ? waiting.code : 'unschedulable',
+      detail: never === null ? waiting.detail : `No cluster could run it: ${never}`,
+      change: waiting.change,
+      position: waiting.position,
+      clusters: waiting.clusters.map((c) => ({
+        clusterId: c.clusterId,
+        clusterName: c.name,
+        verdict: c.says,
+      })),
+    };
+  }
+}

@@ -1,0 +1,80 @@
+import { hostname } from 'node:os';
+import {
+  type KnockListener,
+  Knocks,
+  type LeaderHandle,
+  type Leadership,
+  LOGGER,
+  lead,
+  Metrics,
+  NotLeader,
+} from '@beamtime/platform';
+import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import type { Logger } from 'pino';
+import { Gauge, Histogram } from 'prom-client';
+import { DataSource } from 'typeorm';
+import { RunCycle } from './run-cycle.js';
+
+/** Without any knock the leader looks this often. */
+const cycleEveryMs = 500;
+
+/** Runs the cycle in whichever instance leads; the others stand by and take over. */
+@Injectable()
+export class Scheduler implements OnApplicationBootstrap, OnApplicationShutdown {
+  private handle: LeaderHandle | undefined;
+  private readonly cycleSeconds: Histogram;
+  private readonly waitingJobs: Gauge;
+
+  constructor(
+    @Inject(DataSource) private readonly dataSource: DataSource,
+    @Inject(Knocks) private readonly knocks: Knocks,
+    @Inject(RunCycle) private readonly cycle: RunCycle,
+    @Inject(LOGGER) private readonly log: Logger,
+    @Inject(Metrics) metrics: Metrics,
+  ) {
+    this.cycleSeconds = new Histogram({
+      name: 'beamtime_scheduler_cycle_seconds',
+      help: 'Time of one cycle of the scheduler: sweep, snapshot, decide, apply',
+      buckets: [0.005, 0.02, 0.1, 0.5, 2, 10],
+      registers: [metrics.registry],
+    });
+    this.waitingJobs = new Gauge({
+      name: 'beamtime_scheduler_waiting_jobs',
+      help: 'Jobs that the last decision left waiting',
+      registers: [metrics.registry],
+    });
+  }
+
+  onApplicationBootstrap(): void {
+    const holder = `${hostname()}/${process.pid}`;
+    this.handle = lead(this.dataSource, 'scheduler', holder, (leadership) => this.work(leadership), this.log);
+  }
+
+  get isLeader(): boolean {
+    return this.handle?.isLeader() ?? false;
+  }
+
+  private async work(leadership: Leadership): Promise<{ close(): Promise<void> }> {
+    const listener: KnockListener = this.knocks.listen('schedule', cycleEveryMs, () => this.turn(leadership));
+    return Promise.resolve({ close: () => listener.close() });
+  }
+
+  private async turn(leadership: Leadership): Promise<void> {
+    if (leadership.signal.aborted) return;
+    const end = this.cycleSeconds.startTimer();
+    try {
+      const decisions = await this.cycle.run(leadership);
+      this.waitingJobs.set(decisions.waiting.length);
+    } catch (error) {
+      // Another leader was elected: its writes stand, ours changed nothing.
+      if (!(error instanceof NotLeader)) throw error;
+      this.log.info({ epoch: leadership.epoch.toString() }, 'no longer the leader');
+    } finally {
+      end();
+    }
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.handle?.close();
+  }
+}

@@ -1,0 +1,85 @@
+import { CONFIG, type Config } from '@beamtime/platform';
+import { type DynamicModule, Module, type Provider } from '@nestjs/common';
+import { AcceptAttempt } from './agent/accept-attempt.js';
+import { AdmitTunnel } from './agent/admit-tunnel.js';
+import { CommitEvaluation } from './agent/commit-evaluation.js';
+import { CommitFiles } from './agent/commit-files.js';
+import { RecordEvents } from './agent/record-events.js';
+import { RecordLogs } from './agent/record-logs.js';
+import { RegisterAgent } from './agent/register-agent.js';
+import { ReportAttempt } from './agent/report-attempt.js';
+import { SyncAgent } from './agent/sync-agent.js';
+import { AgentBell } from './agent-bell.js';
+import { CancelJob } from './cancel-job.js';
+import { ChangeCluster } from './change-cluster.js';
+import { EndAttempt } from './end-attempt.js';
+import { leaseTimes } from './lease-times.js';
+import { LEASE_TIMES } from './ports.js';
+import { ClusterViews } from './read/cluster-views.js';
+import { ExplainJob } from './read/explain-job.js';
+import { JobStream } from './read/job-stream.js';
+import { JobTraces } from './read/job-traces.js';
+import { JobViews } from './read/job-views.js';
+import { ShareViews } from './read/share-views.js';
+import { RegisterCluster } from './register-cluster.js';
+import { RunCycle } from './run-cycle.js';
+import { Scheduler } from './scheduler.js';
+import { SubmitJob } from './submit-job.js';
+import { Sweep } from './sweep.js';
+
+export interface SchedulingOptions {
+  /** Providers of GPU_ACCOUNTS, AGENT_KEYS and JOB_FILES: the app joins them to the contexts that know. */
+  readonly ports: readonly Provider[];
+  /** Whether this process stands for election as scheduler. The gateway submits and cancels, and does not. */
+  readonly schedules: boolean;
+  /** Modules that the ports need. */
+  readonly imports?: NonNullable<DynamicModule['imports']>;
+}
+
+const useCases = [
+  AgentBell,
+  EndAttempt,
+  SubmitJob,
+  CancelJob,
+  RegisterCluster,
+  ChangeCluster,
+  RegisterAgent,
+  SyncAgent,
+  AcceptAttempt,
+  ReportAttempt,
+  RecordLogs,
+  RecordEvents,
+  CommitFiles,
+  CommitEvaluation,
+  AdmitTunnel,
+  ClusterViews,
+  JobViews,
+  JobTraces,
+  JobStream,
+  ExplainJob,
+  ShareViews,
+  Sweep,
+  RunCycle,
+];
+
+/** Jobs, clusters, leases. Needs PlatformModule. */
+@Module({})
+export class SchedulingModule {
+  static register(options: SchedulingOptions): DynamicModule {
+    return {
+      module: SchedulingModule,
+      imports: [...(options.imports ?? [])],
+      providers: [
+        ...options.ports,
+        {
+          provide: LEASE_TIMES,
+          inject: [CONFIG],
+          useFactory: (config: Config) => leaseTimes(config.BEAMTIME_LEASE_TTL_MS),
+        },
+        ...useCases,
+        ...(options.schedules ? [Scheduler] : []),
+      ],
+      exports: [...useCases, LEASE_TIMES, ...(options.schedules ? [Scheduler] : [])],
+    };
+  }
+}
