@@ -1,0 +1,100 @@
+import { type BallotBox, whole } from './ballot-box.js';
+import type { CertifiedWinner } from './certificate.js';
+import { type Count, certifiedPrice, grainOf, losersOf, noRoomReason } from './certify.js';
+import { votedIn } from './certify-greedy.js';
+import { savedFor, timesOf } from './certify-phragmen.js';
+import { chargeShares, leftOfSupporters, type SharesAccount } from './charge-shares.js';
+import { equalShares } from './equal-shares.js';
+import { takeGreedily } from './greedy.js';
+import { phragmen } from './phragmen.js';
+import { lcm, rational } from './rational.js';
+import type { ShareOutcome } from './share-out.js';
+import type { EqualSharesRule } from './tally-input.js';
+
+export function countByEqualShares(box: BallotBox, rule: EqualSharesRule): Count {
+  const { shares, raises, overrun } = equalShares(box, rule);
+  const grain = grainOfShares(shares);
+  const account = chargeShares(box, shares, grain);
+  if (rule.completion === 'phragmen') return completeByPhragmen(box, shares, account, grain);
+  const chosen = chosenBy(shares);
+  const filled =
+    rule.completion === 'add1u'
+      ? takeGreedily(box, { utility: 'cost', threshold: 0n, skip: true, chosen })
+      : { winners: [], ties: [] };
+  const won = [...chosen, ...filled.winners];
+  const unaffordable = (project: number) => ({
+    code: 'unaffordable' as const,
+    left: leftOfSupporters(box, account, project).map(String),
+  });
+  return {
+    winners: [...sharedFor(box, shares, account, grain, 1n), ...votedIn(box, filled.winners)],
+    losers: losersOf(
+      box,
+      won,
+      rule.completion === 'add1u' ? noRoomReason(box, won, undefined) : unaffordable,
+    ),
+    ties: [...shares.ties, ...filled.ties],
+    endowment: shares.endowment.map((amount) => String(whole(amount, grain))),
+    raises,
+    grain,
+    ...(overrun ? { overrun: overrunOf(box, overrun) } : {}),
+  };
+}
+
+/** Goes on with Phragmén, everyone keeping what Equal Shares left them. */
+function completeByPhragmen(
+  box: BallotBox,
+  shares: ShareOutcome,
+  account: SharesAccount,
+  sharesGrain: bigint,
+): Count {
+  const chosen = chosenBy(shares);
+  const left = account.left[0] ?? [];
+  const balances = left.map((amount) => rational(amount, sharesGrain));
+  const outcome = phragmen(box, { skip: true, after: { chosen, balances } });
+  const grain = lcm(sharesGrain, grainOf(timesOf(outcome)));
+  const finer = grain / sharesGrain;
+  const won = [...chosen, ...outcome.purchases.map(({ project }) => project)];
+  const saved = savedFor(
+    box,
+    outcome,
+    left.map((amount) => amount * finer),
+    grain,
+  );
+  return {
+    winners: [...sharedFor(box, shares, account, grain, finer), ...saved],
+    losers: losersOf(box, won, noRoomReason(box, won, undefined)),
+    ties: [...shares.ties, ...outcome.ties],
+    endowment: shares.endowment.map((amount) => String(whole(amount, grain))),
+    grain,
+  };
+}
+
+const chosenBy = (shares: ShareOutcome): number[] => shares.purchases.map(({ project }) => project);
+
+function grainOfShares({ endowment, purchases }: ShareOutcome): bigint {
+  return grainOf([...endowment, ...purchases.flatMap(({ prices }) => prices)]);
+}
+
+/** The purchases with who paid what; the account is coarser than the certificate by `finer`. */
+function sharedFor(
+  box: BallotBox,
+  shares: ShareOutcome,
+  account: SharesAccount,
+  grain: bigint,
+  finer: bigint,
+): CertifiedWinner[] {
+  return shares.purchases.map((purchase, place) => ({
+    ...certifiedPrice(box, purchase, grain),
+    by: 'equal-shares',
+    payments: (account.payments[place] ?? []).map(({ amounts, groups }) => ({
+      amounts: amounts.map((amount) => String(amount * finer)),
+      groups,
+    })),
+  }));
+}
+
+function overrunOf(box: BallotBox, overrun: ShareOutcome) {
+  const grain = grainOfShares(overrun);
+  return { purchases: overrun.purchases.map((purchase) => certifiedPrice(box, purchase, grain)), grain };
+}
