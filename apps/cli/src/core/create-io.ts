@@ -1,0 +1,66 @@
+import { spawn } from 'node:child_process';
+import { createApiClient } from '@beamtime/contracts';
+import type { CliIo, SharedOptions } from './cli-io.js';
+import { Credentials } from './credentials.js';
+import { findFacilityUrl } from './find-facility.js';
+import { type ProgressScreen, progressBar } from './progress-bar.js';
+import { UsageError } from './usage-error.js';
+
+/** The world as a process has it. */
+export interface World {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  stdout(text: string): void;
+  readonly stderr: ProgressScreen;
+}
+
+export interface SettledIo extends CliIo {
+  /** Takes over the shared options of the command that is about to run. */
+  settle(options: SharedOptions): void;
+}
+
+export function createIo(world: World): SettledIo {
+  let shared: SharedOptions = { json: false, url: undefined, as: undefined };
+  const silent = { at: () => undefined, done: () => undefined };
+  const line = (text: string) => (text.endsWith('\n') ? text : `${text}\n`);
+  return {
+    env: world.env,
+    cwd: world.cwd,
+    get shared() {
+      return shared;
+    },
+    settle(options) {
+      shared = options;
+    },
+    show(value, human) {
+      world.stdout(line(shared.json ? JSON.stringify(value, null, 2) : human()));
+    },
+    write: (text) => world.stdout(text),
+    note(text) {
+      if (!shared.json) world.stderr.write(line(text));
+    },
+    progress: (title, total) => (shared.json ? silent : progressBar(world.stderr, title, total)),
+    facilityUrl: () => findFacilityUrl(shared.url, world.env, world.cwd),
+    client() {
+      const url = findFacilityUrl(shared.url, world.env, world.cwd);
+      return createApiClient(url, tokenFor(url, shared.as, world.env));
+    },
+    openBrowser,
+  };
+}
+
+function tokenFor(url: string, as: string | undefined, env: World['env']): string | undefined {
+  if (as === undefined && env['BEAMTIME_TOKEN']) return env['BEAMTIME_TOKEN'];
+  const login = new Credentials(env).find(url, as);
+  if (as !== undefined && login === undefined)
+    throw new UsageError(`No login of ${as} is kept for ${url}; \`beamtime login\` first`);
+  return login?.token;
+}
+
+/** Best effort: the address is printed too. */
+function openBrowser(url: string): void {
+  const opener = process.platform === 'darwin' ? 'open' : 'xdg-open';
+  const child = spawn(opener, [url], { stdio: 'ignore', detached: true });
+  child.on('error', () => undefined);
+  child.unref();
+}
