@@ -1,1 +1,20 @@
-export {};
+export { CreateSuite } from './adopt-suite.js';
+export { CatalogueModule } from './catalogue.module.js';
+export { corpusLifecycle, modelLifecycle } from './domain/lifecycles.js';
+export { FindModels } from './find-models.js';
+export { FindSuites } from './find-suites.js';
+export { ImportModel } from './import-model.js';
+export { type EvaluationPlan, PlanJobs, type PlannedJob, type PlanProblem } from './plan-jobs.js';
+export { planSuite } from './plan-suite.js';
+export { catalogueSchema } from './postgres/catalogue-schema.js';
+export {
+  factorsOf,
+  hubIdOf,
+  type ModelRecord,
+  modelView,
+  type RevisionRecord,
+} from './postgres/read-models.js';
+export { ReceiveCorpus } from './receive-corpus.js';
+export { catalogueConsumer } from './record-training.js';
+export { RegisterCorpus } from './register-corpus.js';
+export { anyone, everything, type Viewer } from './viewer.js';

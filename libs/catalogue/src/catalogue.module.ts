@@ -1,0 +1,14 @@
+import { Module } from '@nestjs/common';
+import { CreateSuite } from './adopt-suite.js';
+import { FindModels } from './find-models.js';
+import { FindSuites } from './find-suites.js';
+import { ImportModel } from './import-model.js';
+import { PlanJobs } from './plan-jobs.js';
+import { ReceiveCorpus } from './receive-corpus.js';
+import { RegisterCorpus } from './register-corpus.js';
+
+const useCases = [CreateSuite, FindModels, FindSuites, ImportModel, PlanJobs, ReceiveCorpus, RegisterCorpus];
+
+/** The catalogue's use cases; the platform's module provides what they stand on. */
+@Module({ providers: useCases, exports: useCases })
+export class CatalogueModule {}

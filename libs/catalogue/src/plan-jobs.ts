@@ -1,0 +1,301 @@
+import type {
+  FileEntry,
+  JobInputRequest,
+  JobResources,
+  RunnerTemplate,
+  SuiteDesign,
+} from '@beamtime/contracts';
+import { err, ok, type Problem, problem, type Result } from '@beamtime/kernel';
+import { Transactor, type Tx } from '@beamtime/platform';
+import { type Cell, estimateCell, expandSuite, trainingCorpora, trainingJobFile } from '@beamtime/suites';
+import { Inject, Injectable } from '@nestjs/common';
+import { noModel } from './find-models.js';
+import type { CorpusRecord } from './postgres/read-corpora.js';
+import {
+  findRevision,
+  type ModelRecord,
+  type RevisionRecord,
+  readModels,
+  readRevisions,
+} from './postgres/read-models.js';
+import { everything } from './viewer.js';
+
+/** A job as scheduling takes it: the runner's file without what each attempt brings, and what to stage. */
+export interface PlannedJob {
+  readonly modelId: string;
+  readonly modelName: string;
+  readonly suiteId: string | null;
+  readonly labId: string | null;
+  readonly template: RunnerTemplate;
+  readonly inputs: readonly FileEntry[];
+  readonly resources: JobResources;
+  readonly gpuSecondsEstimate: number;
+}
+
+export type PlanProblem = Problem<
+  'resource.not-found' | 'catalogue.invalid-corpus' | 'catalogue.not-loadable'
+>;
+
+export interface EvaluationPlan {
+  readonly heldOut: readonly {
+    readonly corpusId: string;
+    readonly language: string;
+    readonly script: string;
+  }[];
+  readonly headScores: boolean;
+  /** All revisions when omitted. */
+  readonly revisions?: readonly string[];
+  readonly seed?: number;
+}
+
+/** Time bounds of jobs that only read a model; scheduling may lower them. */
+const evaluationSecondsMax = 6 * 3_600;
+const servingSecondsDefault = 86_400;
+
+/** Turns what the catalogue knows into jobs: which files, which options. It submits nothing. */
+@Injectable()
+export class PlanJobs {
+  constructor(@Inject(Transactor) private readonly transactor: Transactor) {}
+
+  /** One training job for each model of a suite that has not been trained; all corpora must be ready. */
+  async training(
+    suiteId: string,
+    options: { readonly threads?: number } = {},
+    tx: Tx = this.transactor.read,
+  ): Promise<Result<PlannedJob[], PlanProblem>> {
+    const suite = await tx.row<{ design: SuiteDesign }>('SELECT design FROM catalogue.suite WHERE id = $1', [
+      suiteId,
+    ]);
+    if (suite === undefined) return err(problem('resource.not-found', `There is no suite ${suiteId}`));
+    const expanded = expandSuite(suite.design);
+    if (!expanded.ok)
+      throw new Error(`a suite that was entered cannot be expanded: ${expanded.error.detail}`);
+    const cells = new Map(expanded.value.map((cell) => [cell.name, cell]));
+    const corpora = await readyCorpora(
+      tx,
+      suite.design.factors.language.map((level) => level.corpusId),
+    );
+    if (!corpora.ok) return corpora;
+    const models = await readModels(tx, everything, { suiteId });
+    return ok(
+      models
+        .filter((model) => model.state === 'planned' || model.state === 'failed')
+        .flatMap((model) => {
+          const cell = cells.get(model.name);
+          return cell === undefined
+            ? []
+            : [plannedTraining(suite.design, cell, model, corpora.value, options.threads)];
+        }),
+    );
+  }
+
+  /** One job that evaluates revisions of a model. */
+  async evaluation(
+    modelId: string,
+    plan: EvaluationPlan,
+    tx: Tx = this.transactor.read,
+  ): Promise<Result<PlannedJob, PlanProblem>> {
+    const found = await loadable(tx, modelId, plan.revisions);
+    if (!found.ok) return found;
+    const corpora = await readyCorpora(
+      tx,
+      plan.heldOut.map((one) => one.corpusId),
+    );
+    if (!corpora.ok) return corpora;
+    const { model, revisions } = found.value;
+    const texts = plan.heldOut.map(({ corpusId, language, script }) => ({
+      id: corpusId,
+      path: `texts/${corpusId}.txt`,
+      sha256: corpora.value.get(corpusId)?.sha256,
+      language,
+      script,
+    }));
+    const recurrent = (model.factors as { family?: unknown }).family === 'mamba';
+    const tasks = [
+      ...(texts.length > 0 ? [{ task: 'bitsPerByte', texts }] : []),
+      ...(plan.headScores && !recurrent ? [{ task: 'headScores' }] : []),
+    ];
+    if (tasks.length === 0) {
+      return err(
+        problem('catalogue.not-loadable', `There is nothing to evaluate in ${model.name}: it has no heads`),
+      );
+    }
+    return ok({
+      ...ownerOf(model),
+      template: {
+        kind: 'evaluate',
+        revisions: revisions.map(revisionInput),
+        tasks,
+        ...(plan.seed === undefined ? {} : { seed: plan.seed }),
+      },
+      inputs: [
+        ...revisions.flatMap(revisionFiles),
+        ...plan.heldOut.flatMap(({ corpusId }) =>
+          corpusFile(corpora.value, corpusId, `texts/${corpusId}.txt`),
+        ),
+      ],
+      resources: { gpus: 1, maxSeconds: evaluationSecondsMax, checkpoint: false },
+      gpuSecondsEstimate: 0,
+    });
+  }
+
+  /** One job that serves revisions of a model; the last one by default. */
+  async serving(
+    modelId: string,
+    options: { readonly revisions?: readonly string[]; readonly maxSeconds?: number } = {},
+    tx: Tx = this.transactor.read,
+  ): Promise<Result<PlannedJob, PlanProblem>> {
+    const found = await loadable(tx, modelId, options.revisions);
+    if (!found.ok) return found;
+    const { model, revisions } = found.value;
+    const last = revisions.at(-1);
+    return ok({
+      ...ownerOf(model),
+      template: {
+        kind: 'serve',
+        revisions: revisions.map(revisionInput),
+        defaultRevision: `step${last?.step ?? 0}`,
+        serve: {},
+      },
+      inputs: revisions.flatMap(revisionFiles),
+      resources: { gpus: 1, maxSeconds: options.maxSeconds ?? servingSecondsDefault, checkpoint: false },
+      gpuSecondsEstimate: 0,
+    });
+  }
+
+  /** The objects behind what a person asked to be staged. */
+  async inputs(
+    requests: readonly JobInputRequest[],
+    tx: Tx = this.transactor.read,
+  ): Promise<Result<FileEntry[], PlanProblem>> {
+    const files: FileEntry[] = [];
+    for (const request of requests) {
+      if ('corpusId' in request) {
+        const corpora = await readyCorpora(tx, [request.corpusId]);
+        if (!corpora.ok) return corpora;
+        files.push(...corpusFile(corpora.value, request.corpusId, request.path));
+        continue;
+      }
+      const found = await loadable(tx, request.modelId, [request.revision]);
+      if (!found.ok) return found;
+      for (const revision of found.value.revisions) {
+        files.push(...revision.files.map((file) => ({ ...file, path: `${request.path}/${file.path}` })));
+      }
+    }
+    return ok(files);
+  }
+}
+
+function ownerOf(model: ModelRecord): Pick<PlannedJob, 'modelId' | 'modelName' | 'suiteId' | 'labId'> {
+  return { modelId: model.id, modelName: model.name, suiteId: model.suite_id, labId: model.lab_id };
+}
+
+function plannedTraining(
+  design: SuiteDesign,
+  cell: Cell,
+  model: ModelRecord,
+  corpora: ReadonlyMap<string, CorpusRecord>,
+  threads: number | undefined,
+): PlannedJob {
+  const pathOf = (corpusId: string): string => `corpora/${corpusId}.txt`;
+  const staged = new Map(
+    [...corpora].map(([id, corpus]) => [
+      id,
+      { path: pathOf(id), sha256: corpus.sha256, format: corpus.format },
+    ]),
+  );
+  const {
+    schema: _schema,
+    jobId: _jobId,
+    attempt: _attempt,
+    ...template
+  } = trainingJobFile({
+    design,
+    cell,
+    corpora: staged,
+    jobId: 'job',
+    attempt: 1,
+    ...(threads === undefined ? {} : { runtime: { threads } }),
+  });
+  const { gpus, gpuType, maxSecondsPerModel } = design.resources;
+  return {
+    ...ownerOf(model),
+    template,
+    inputs: trainingCorpora(design, cell).flatMap(({ corpusId }) =>
+      corpusFile(corpora, corpusId, pathOf(corpusId)),
+    ),
+    resources: {
+      gpus,
+      ...(gpuType === undefined ? {} : { gpuType }),
+      maxSeconds: maxSecondsPerModel,
+      checkpoint: true,
+    },
+    gpuSecondsEstimate: estimateCell(design, cell).gpuSeconds,
+  };
+}
+
+function corpusFile(corpora: ReadonlyMap<string, CorpusRecord>, corpusId: string, path: string): FileEntry[] {
+  const corpus = corpora.get(corpusId);
+  if (corpus === undefined) return [];
+  return [
+    { path, sizeBytes: Number(corpus.size_bytes), sha256: corpus.sha256, objectKey: corpus.object_key },
+  ];
+}
+
+function revisionInput(revision: RevisionRecord): Record<string, unknown> {
+  const name = `step${revision.step}`;
+  return {
+    revision: name,
+    path: `revisions/${name}`,
+    ...(revision.weights_sha256 === null ? {} : { weightsSha256: revision.weights_sha256 }),
+  };
+}
+
+function revisionFiles(revision: RevisionRecord): FileEntry[] {
+  return revision.files.map((file) => ({ ...file, path: `revisions/step${revision.step}/${file.path}` }));
+}
+
+/** The corpora by id, all of which must be there and ready. */
+async function readyCorpora(
+  tx: Tx,
+  corpusIds: readonly string[],
+): Promise<Result<ReadonlyMap<string, CorpusRecord>, PlanProblem>> {
+  const records = await tx.rows<CorpusRecord>('SELECT * FROM catalogue.corpus WHERE id = ANY($1)', [
+    [...corpusIds],
+  ]);
+  const byId = new Map(records.map((record) => [record.id, record]));
+  for (const corpusId of corpusIds) {
+    const state = byId.get(corpusId)?.state;
+    if (state === 'ready') continue;
+    const why =
+      state === undefined
+        ? 'is not registered'
+        : state === 'registered'
+          ? 'has not been uploaded'
+          : `was rejected: ${byId.get(corpusId)?.reason ?? ''}`;
+    return err(problem('catalogue.invalid-corpus', `The corpus ${corpusId} ${why}`, { corpusId }));
+  }
+  return ok(byId);
+}
+
+async function loadable(
+  tx: Tx,
+  modelId: string,
+  names: readonly string[] | undefined,
+): Promise<Result<{ model: ModelRecord; revisions: RevisionRecord[] }, PlanProblem>> {
+  const [model] = await readModels(tx, everything, { models: [modelId], limit: 1 });
+  if (model === undefined) return err(noModel(modelId));
+  if (model.revisions === 0) {
+    return err(problem('catalogue.not-loadable', `${model.name} is ${model.state} and has no weights yet`));
+  }
+  if (names === undefined) return ok({ model, revisions: await readRevisions(tx, model.id) });
+  const chosen = new Map<number, RevisionRecord>();
+  for (const name of names) {
+    const revision = await findRevision(tx, model.id, name);
+    if (revision === undefined) {
+      return err(problem('resource.not-found', `${model.name} has no revision ${name}`, { revision: name }));
+    }
+    chosen.set(revision.step, revision);
+  }
+  return ok({ model, revisions: [...chosen.values()].sort((a, b) => a.step - b.step) });
+}

@@ -1,0 +1,44 @@
+import type { SuiteDesign, SuitePlan } from '@beamtime/contracts';
+import { ok, present, type Result } from '@beamtime/kernel';
+import {
+  confounding,
+  describeCells,
+  estimateCost,
+  expandSuite,
+  type InvalidSuite,
+  questions,
+} from '@beamtime/suites';
+
+/** What a design would train, cost and be able to answer. Pure; the CLI plans with the same functions offline. */
+export function planSuite(design: SuiteDesign): Result<SuitePlan, InvalidSuite> {
+  const cells = expandSuite(design);
+  if (!cells.ok) return cells;
+  const cost = estimateCost(design);
+  if (!cost.ok) return cost;
+  const described = describeCells(cells.value);
+  const report = confounding(described);
+  return ok({
+    ...cost.value,
+    name: design.name,
+    gpuHours: cost.value.gpuSeconds / 3_600,
+    cells: cost.value.cells.map((cell, index) => ({
+      ...cell,
+      levels: { ...present(cells.value[index], 'cell').levels },
+    })),
+    questions: questions(described).map(({ factor, pairs, groups }) => ({
+      factor,
+      pairs,
+      groups: groups.length,
+    })),
+    confounding: {
+      ...report,
+      held: [...report.held],
+      factors: report.factors.map((one) => ({ ...one, confoundedWith: [...one.confoundedWith] })),
+      associations: report.associations.map((one) => ({
+        ...one,
+        factors: [...one.factors] as [string, string],
+      })),
+      unanswerable: [...report.unanswerable],
+    },
+  });
+}
