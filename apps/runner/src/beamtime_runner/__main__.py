@@ -19,7 +19,7 @@ from .refusals import (
     EXIT_REQUEUE,
     Interrupted,
     Refused,
-    refusal_of_os_error,
+    refusal_of_full_disk,
 )
 
 DESCRIPTION = """\
@@ -105,10 +105,8 @@ def run(command: str, job_path: Path, workdir: Path) -> int:
         return EXIT_REQUEUE
     except Refused as refused:
         return _fail(events, refused)
-    except OSError as error:
-        return _fail(events, refusal_of_os_error(error, "writing") or _crash(error))
     except Exception as error:
-        return _fail(events, _crash(error))
+        return _fail(events, refusal_of_full_disk(error, "writing") or _crash(error))
 
 
 def _fail(events: Events, refused: Refused) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .durable import write_file
-from .refusals import Refused, refusal_of_os_error
+from .refusals import Refused, refusal_of_full_disk
 
 END_OF_TEXT = "<|endoftext|>"
 MASK = "<|mask|>"
@@ -207,7 +207,7 @@ def tokenise(
         if not index.get("complete"):
             _write_shards(source, size, entry, tokenizer, folder, dtype, index, on_progress)
     except OSError as error:
-        refusal = refusal_of_os_error(error, f"tokenising {entry['id']}")
+        refusal = refusal_of_full_disk(error, f"tokenising {entry['id']}")
         raise refusal or error from error
     shards: list[dict[str, Any]] = index["shards"]
     text_bytes, words = sum(shard["textBytes"] for shard in shards), sum(shard["words"] for shard in shards)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .refusals import refusal_of_os_error
+from .refusals import refusal_of_full_disk
 
 SUMS = "SHA256SUMS"  # in the format of sha256sum(1), so anyone can check a folder: sha256sum -c SHA256SUMS
 _READ_BYTES = 1 << 20
@@ -56,14 +56,11 @@ def write_folder(final: Path, fill: Callable[[Path], None]) -> list[dict[str, An
             shutil.rmtree(final)
         draft.rename(final)
         _fsync(final.parent)
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(draft, ignore_errors=True)
-        refusal = refusal_of_os_error(error, f"writing {final.name}")
+        refusal = refusal_of_full_disk(error, f"writing {final.name}") if isinstance(error, Exception) else None
         if refusal is not None:
             raise refusal from error
-        raise
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
         raise
     return [*files, {"path": SUMS, "bytes": len(sums), "sha256": hashlib.sha256(sums).hexdigest()}]
 
@@ -89,7 +86,7 @@ def write_file(final: Path, data: bytes) -> None:
         draft.rename(final)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        refusal = refusal_of_os_error(error, f"writing {final.name}")
+        refusal = refusal_of_full_disk(error, f"writing {final.name}")
         if refusal is not None:
             raise refusal from error
         raise

@@ -54,7 +54,7 @@ def start_torch(runtime: dict[str, Any]) -> Any:
     runtime["device"] = wanted
     if runtime["deterministic"]:
         torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, and we read no such memory
+        setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 - costs time, and we read no such memory
     torch.backends.cuda.matmul.allow_tf32 = not runtime["deterministic"]
     return torch.device(wanted)
 

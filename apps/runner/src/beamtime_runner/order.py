@@ -53,11 +53,11 @@ def quotas(weights: list[float]) -> list[int]:
     """Slots of the table for each corpus, by largest remainder; a corpus with any weight has at least one."""
     total = sum(weights)
     exact = [weight / total * SLOTS for weight in weights]
-    slots = [max(1, int(share)) if share > 0 else 0 for share in exact]
+    slots = [max(1, int(share)) if weight > 0 else 0 for share, weight in zip(exact, weights, strict=True)]
     by_remainder = sorted(range(len(slots)), key=lambda i: (int(exact[i]) - exact[i], i))
     while (missing := SLOTS - sum(slots)) != 0:
         if missing > 0:
-            for i in [i for i in by_remainder if exact[i] > 0][:missing]:
+            for i in [i for i in by_remainder if weights[i] > 0][:missing]:
                 slots[i] += 1
         else:
             slots[slots.index(max(slots))] -= 1

@@ -30,8 +30,10 @@ class Interrupted(Exception):
         self.step = step
 
 
-def refusal_of_os_error(error: OSError, doing: str) -> Refused | None:
+def refusal_of_full_disk(error: Exception, doing: str) -> Refused | None:
     """A full disk or quota as a refusal: the job is sound and may run where there is room (exit code 1)."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    full = (errno.ENOSPC, errno.EDQUOT)
+    # safetensors writes in Rust and tells of the number only in its text.
+    if getattr(error, "errno", None) in full or any(f"(os error {number})" in str(error) for number in full):
         return Refused("disk-full", f"no space left while {doing}", exit_code=EXIT_CRASHED)
     return None

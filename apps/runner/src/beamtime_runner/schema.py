@@ -15,7 +15,7 @@ _DISCRIMINATORS = ("kind", "task")
 
 @cache
 def load_schema(name: str) -> dict[str, Any]:
-    return json.loads(resources.files(__package__).joinpath("schemas", name).read_text(encoding="utf-8"))
+    return json.loads((resources.files("beamtime_runner") / "schemas" / name).read_text(encoding="utf-8"))
 
 
 @cache

@@ -7,7 +7,7 @@ patterns [head, query, key]. Its shape is known before the model runs, so a capt
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,7 +150,7 @@ def _listen(name: str, site: Site, keep: Callable[[str, Site, torch.Tensor], Non
         return site.module.register_forward_pre_hook(before, with_kwargs=True)
 
     def after(_module: Any, _args: Any, output: Any) -> None:
-        keep(name, site, output[site.port] if isinstance(output, tuple) else output)
+        keep(name, site, output[int(site.port)] if isinstance(output, tuple) else output)
 
     return site.module.register_forward_hook(after)
 
@@ -170,7 +170,7 @@ def _pattern(module: Any, heads: int) -> Site:
     return Site(module, 1, lambda tokens: (heads, tokens, tokens), position_dim=1)
 
 
-def _head_sites(at: str, heads: int, size: int, ports: dict[str, tuple[Any, str | int]]) -> dict[str, Site]:
+def _head_sites(at: str, heads: int, size: int, ports: Mapping[str, tuple[Any, str | int]]) -> dict[str, Site]:
     shape, pick = _by_head(heads, size)
     return {f"{at}.attn.hook_{name}": Site(module, port, shape, pick) for name, (module, port) in ports.items()}
 

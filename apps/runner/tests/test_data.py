@@ -1,0 +1,193 @@
+"""Text, tokens and their order: the same on every machine, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from beamtime_runner import corpus
+from beamtime_runner.batches import batch_sha256, batches_of_manifest
+from beamtime_runner.corpus import END_OF_TEXT, read_pieces, tokenise
+from beamtime_runner.order import SLOTS, DataOrder, permute, quotas
+from beamtime_runner.refusals import Refused
+from beamtime_runner.tokenizer import train_tokenizer
+from conftest import Workdir, made_up_text, of_kind, train_job
+
+
+@given(size=st.integers(1, 5000), label=st.text(max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_the_keyed_permutation_is_one(size: int, label: str) -> None:
+    assert sorted(permute(np.arange(size), size, label).tolist()) == list(range(size))
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=40).filter(lambda weights: sum(weights) > 1e-3))
+@settings(max_examples=200, deadline=None)
+def test_shares_fill_the_table_and_forget_nobody(weights: list[float]) -> None:
+    slots = quotas(weights)
+    assert sum(slots) == SLOTS
+    assert all((count > 0) == (weight > 0) for count, weight in zip(slots, weights, strict=True))
+
+
+@given(
+    windows=st.lists(st.integers(1, 300), min_size=1, max_size=4), start=st.integers(0, 3000), count=st.integers(1, 200)
+)
+@settings(max_examples=60, deadline=None)
+def test_a_slot_does_not_depend_on_what_was_asked_before(windows: list[int], start: int, count: int) -> None:
+    order = DataOrder(7, [str(i) for i in range(len(windows))], windows, quotas([1.0] * len(windows)))
+    corpora, chosen = order.locate(start, count)
+    for i in range(0, count, 17):
+        one_corpus, one_window = order.locate(start + i, 1)
+        assert (one_corpus[0], one_window[0]) == (corpora[i], chosen[i])
+
+
+def test_every_window_comes_once_in_each_epoch() -> None:
+    order = DataOrder(3, ["a", "b"], [700, 150], quotas([3.0, 1.0]))
+    corpora, windows = order.locate(0, 8 * SLOTS)
+    for number, size in enumerate((700, 150)):
+        drawn = windows[corpora == number]
+        for epoch in range(len(drawn) // size):
+            assert sorted(drawn[epoch * size : (epoch + 1) * size].tolist()) == list(range(size))
+    for slots in (0, 1, 1000, SLOTS, 5000):
+        assert order.drawn(slots) == [Counter(corpora[:slots].tolist())[i] for i in (0, 1)]
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=300))
+@settings(max_examples=100, deadline=None)
+def test_pieces_add_up_to_the_text(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.mktemp("pieces") / "text.txt"
+    path.write_bytes(text.encode())
+    whole = corpus.PIECE_BYTES
+    try:
+        corpus.PIECE_BYTES = 16  # so that lines and characters are cut
+        pieces = list(read_pieces(path, "text", "x"))
+    finally:
+        corpus.PIECE_BYTES = whole
+    assert "".join(piece.text for piece in pieces) == text
+    assert [piece.starts_document for piece in pieces] == [True] + [False] * (len(pieces) - 1)
+    for piece in pieces:
+        after = list(read_pieces(path, "text", "x", piece.end))
+        assert "".join(part.text for part in after) == text.encode()[piece.end :].decode()
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "byte"])
+def test_a_tokenizer_is_the_same_each_time_and_loses_nothing(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text(made_up_text(300), encoding="utf-8")
+    spec = {"kind": kind} if kind == "byte" else {"kind": kind, "vocabSize": 500}
+    entry = {"id": "x", "language": "mul", "script": "Latn"}
+    first, second = (train_tokenizer(spec, [entry], {"x": path}) for _ in range(2))
+    assert first.to_str() == second.to_str()
+    assert first.get_vocab_size() == (258 if kind == "byte" else 500)
+    for text in ("bamilo ke", "naïve 日本語 🙂\n\n\tend  ", " \x07"):
+        assert first.decode(first.encode(text).ids) == text
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_a_vocabulary_larger_than_the_corpus_allows_is_refused(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("a b a b a b\n", encoding="utf-8")
+    with pytest.raises(Refused) as refused:
+        train_tokenizer({"kind": kind, "vocabSize": 5000}, [{"id": "x"}], {"x": path})
+    assert (refused.value.code, refused.value.field) == ("vocabulary-too-large", "tokenizer.vocabSize")
+
+
+def tokenised(folder: Path, source: Path, shard_bytes: int, monkeypatch: Any, stop_after: float = 2) -> Any:
+    monkeypatch.setattr(corpus, "SHARD_TEXT_BYTES", shard_bytes)
+    monkeypatch.setattr(corpus, "PIECE_BYTES", 512)
+    monkeypatch.setattr(corpus, "BLOCK_PIECES", 2)
+    tokenizer = train_tokenizer({"kind": "byte"}, [], {})
+    entry = {"id": "x", "language": "mul", "script": "Latn"}
+
+    def on_progress(fraction: float) -> None:
+        if fraction > stop_after:
+            raise InterruptedError
+
+    return tokenise(source, "0" * 64, entry, tokenizer, "0" * 64, folder, on_progress)
+
+
+def test_tokenising_cut_off_goes_on_and_gives_the_same_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "text.txt"
+    source.write_text(made_up_text(500), encoding="utf-8")
+    whole = tokenised(tmp_path / "whole", source, 4096, monkeypatch)
+    with pytest.raises(InterruptedError):
+        tokenised(tmp_path / "cut", source, 4096, monkeypatch, stop_after=0.5)
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cut").glob("*.uint16")}
+    again = tokenised(tmp_path / "cut", source, 4096, monkeypatch)
+    assert len(before) > 2
+    assert again.shards == whole.shards
+    assert {name: (tmp_path / "cut" / name).stat().st_mtime_ns for name in before} == before, "none was written again"
+    tokenizer = train_tokenizer({"kind": "byte"}, [], {})
+    ids = whole.read(0, whole.tokens).tolist()
+    assert ids[0] == tokenizer.token_to_id(END_OF_TEXT)
+    assert tokenizer.decode(ids[1:]) == source.read_text(encoding="utf-8")
+
+
+def test_each_line_of_json_is_a_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "text.jsonl"
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("one\ntwo", "três", "x" * 50_000)))
+    tokenizer = train_tokenizer({"kind": "byte"}, [], {})
+    entry = {"id": "x", "language": "mul", "script": "Latn", "format": "jsonl"}
+    made = tokenise(source, "0" * 64, entry, tokenizer, "0" * 64, tmp_path / "x", lambda _: None)
+    documents = tokenizer.decode(made.read(0, made.tokens).tolist(), skip_special_tokens=False).split(END_OF_TEXT)
+    assert documents == ["", "one\ntwo", "três", "x" * 50_000]
+
+
+def two_corpora(workdir: Workdir) -> dict[str, Any]:
+    (workdir.path / "inputs" / "other.txt").write_text(made_up_text(200, seed=8), encoding="utf-8")
+    corpora = [
+        {"id": "a", "path": "inputs/text.txt", "language": "deu", "script": "Latn"},
+        {"id": "b", "path": "inputs/other.txt", "language": "rus", "script": "Cyrl"},
+    ]
+    return {"corpora": corpora, "mix": {"a": 3, "b": 1}}
+
+
+def test_the_batch_of_any_step_follows_from_the_manifest_alone(workdir: Workdir) -> None:
+    events = workdir.run(train_job(data=two_corpora(workdir)))
+    manifest = json.loads((workdir.path / "manifest.json").read_text())
+    batches = batches_of_manifest(manifest, workdir.path / "data")
+    assert [batch_sha256(batches.rows(step)) for step in range(4)] == of_kind(events, "manifest")[0]["firstBatches"]
+    chain = [json.loads(line) for line in (workdir.path / "proof" / "chain.jsonl").read_text().splitlines()]
+    learnt = [record for record in chain if "batch" in record]
+    assert len(learnt) == 24
+    for record in learnt:
+        assert record["batch"] == batch_sha256(batches.rows(record["step"] - 1))
+    shares = [entry["share"] for entry in of_kind(events, "resolved")[0]["data"]["corpora"]]
+    assert shares == [0.75, 0.25]
+
+
+def test_a_missing_or_changed_shard_is_named(workdir: Workdir) -> None:
+    workdir.run(train_job())
+    manifest = json.loads((workdir.path / "manifest.json").read_text())
+    shard = workdir.path / "data" / "made-up" / manifest["corpora"][0]["shards"][0]["path"]
+    data = bytearray(shard.read_bytes())
+    data[100] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(Refused, match="damaged"):
+        batches_of_manifest(manifest, workdir.path / "data")
+    shard.unlink()
+    with pytest.raises(Refused, match="missing"):
+        batches_of_manifest(manifest, workdir.path / "data")
+
+
+def test_all_sizes_and_initialisations_see_the_same_data(tmp_path: Path) -> None:
+    small = train_job(training={"steps": 2, "batchSequences": 4, "learningRate": 1e-3})
+    large = {
+        **small,
+        "model": {**small["model"], "hiddenSize": 48, "layers": 3},
+        "seeds": {"initialisation": 9, "dataOrder": 2},
+    }
+    other = {**small, "seeds": {"initialisation": 1, "dataOrder": 3}}
+    first, second, third = (
+        of_kind(Workdir(tmp_path / str(number)).run(job), "manifest")[0]
+        for number, job in enumerate((small, large, other))
+    )
+    assert first["sha256"] == second["sha256"]
+    assert first["firstBatches"] != third["firstBatches"]
+    assert first["shards"] == third["shards"]
