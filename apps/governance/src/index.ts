@@ -1,1 +1,1 @@
-export {};
+export { GovernanceServiceModule, governanceSchemas } from './governance-service.module.js';

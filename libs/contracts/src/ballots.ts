@@ -124,8 +124,11 @@ export const rollEntrySchema = z.object({
   voterId: z.string(),
   labId: idText('lab'),
   label: z.string(),
-  weight: z.string().describe('A whole number as decimal text'),
-  contributionGpuSeconds: gpuSeconds,
+  weight: z.string().describe('An exact number as text: 1, 40, 7/3'),
+  contribution: z
+    .number()
+    .int()
+    .describe("GPU-seconds that the lab pledged; in a round without pledges, the lab's contribution weight"),
   inArrears: z.boolean(),
 });
 

@@ -33,6 +33,10 @@ export const roundRuleSchema = z
     z.object({ name: z.literal('phragmen'), skip: z.boolean().default(true) }),
     z.object({
       name: z.literal('greedy'),
+      utility: z
+        .enum(['cost', 'cardinality'])
+        .default('cost')
+        .describe('cost: in order of votes; cardinality: of votes per cost'),
       skip: z.boolean().default(true),
       threshold: z.number().int().nonnegative().default(0).describe('Least number of votes'),
     }),

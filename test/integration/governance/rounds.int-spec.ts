@@ -1,0 +1,104 @@
+import {
+  createRound,
+  exportAudit,
+  getCertificate,
+  getResult,
+  listBallots,
+  listRoundEvents,
+  listRounds,
+} from '@beamtime/contracts';
+import { verifyCertificate } from '@beamtime/governance/tally';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Consortium, codeOf, type LabForTest } from './consortium.js';
+
+let consortium: Consortium;
+let labs: [LabForTest, LabForTest, LabForTest];
+beforeAll(async () => {
+  consortium = await Consortium.open();
+  labs = [await consortium.lab('lab-a'), await consortium.lab('lab-b'), await consortium.lab('lab-c')];
+});
+afterAll(() => consortium.close());
+
+describe('a round from its plan to its decision', () => {
+  it('shares out the pledged GPU time and publishes a certificate that verifies', async () => {
+    const [a, b, c] = labs;
+    const planned = await consortium.round();
+    const { roundId } = planned;
+    const params = { roundId };
+    await consortium.pledge(planned, a, 2_000);
+    await consortium.pledge(planned, b, 2_000);
+    await consortium.pledge(planned, c, 1_000);
+    await consortium.move(planned, 'proposing');
+    const one = await consortium.proposeSuite(planned, a, 'suite-one', { models: 2 });
+    const two = await consortium.proposeSuite(planned, b, 'suite-two', { models: 2 });
+    const three = await consortium.proposeSuite(planned, c, 'suite-three', { models: 3 });
+    const four = await consortium.proposeSuite(planned, c, 'suite-four', { models: 1 });
+    await consortium.move(planned, 'deliberating');
+    const opened = await consortium.move(planned, 'voting');
+    expect(opened.budgets).toEqual([{ gpuType: 'any', gpuSeconds: 5_000 }]);
+    expect(opened.frozen?.voters).toBe(3);
+    await consortium.vote(a.delegate, planned, { kind: 'approval', approve: [one, two] });
+    await consortium.vote(b.delegate, planned, { kind: 'approval', approve: [two, one] });
+    await consortium.vote(c.delegate, planned, { kind: 'approval', approve: [four] });
+    expect(await codeOf(consortium.anonymous.call(listBallots, { params }))).toBe(
+      'governance.ballots-secret',
+    );
+    expect(await codeOf(consortium.anonymous.call(getResult, { params }))).toBe('governance.not-decided');
+    await consortium.move(planned, 'counting');
+    const decided = await consortium.decided(planned);
+
+    const result = await consortium.anonymous.call(getResult, { params });
+    expect(result.outcome).toBe('adopted');
+    expect(new Set(result.winners.map((winner) => winner.proposalId))).toEqual(new Set([one, two, four]));
+    expect(result.losers).toEqual([
+      { proposalId: three, kind: 'suite', title: 'Suite suite-three', reason: 'Nobody supported it' },
+    ]);
+    expect(result.budgets).toEqual([{ gpuType: 'any', gpuSeconds: 5_000, spentGpuSeconds: 5_000 }]);
+    expect(result.certificateSha256).toBe(decided.certificateSha256);
+
+    const response = await consortium.anonymous.raw(getCertificate, { params });
+    const certificate = JSON.parse(await response.text()) as Parameters<typeof verifyCertificate>[0];
+    expect(verifyCertificate(certificate)).toEqual({ valid: true });
+
+    const ballots = await consortium.anonymous.call(listBallots, { params });
+    expect(ballots.total).toBe(3);
+    expect(ballots.items.map((ballot) => ballot.voterId)).toEqual([a.labId, b.labId, c.labId].sort());
+    expect(ballots.items.every((ballot) => ballot.assurance === 'local' && ballot.chain.length === 1)).toBe(
+      true,
+    );
+
+    const { events } = await consortium.anonymous.call(listRoundEvents, { params });
+    expect(events.map((event) => event.to)).toEqual([
+      'planned',
+      'proposing',
+      'deliberating',
+      'voting',
+      'counting',
+      'decided',
+    ]);
+    expect(events.every((event) => event.actor !== '')).toBe(true);
+  });
+
+  it('records who did what in the audit log, without the ballots', async () => {
+    const { entries } = await consortium.anonymous.call(exportAudit, {});
+    const actions = entries.map((entry) => entry.action);
+    expect(actions).toContain('round.decided');
+    expect(actions.filter((action) => action.startsWith('ballot'))).toEqual([]);
+  });
+
+  it('is planned by the secretariat only', async () => {
+    const body = { title: 'Mine' };
+    expect(await codeOf(labs[0].delegate.api.call(createRound, { body }))).toBe('auth.forbidden');
+    expect(await codeOf(consortium.anonymous.call(createRound, { body }))).toBe('auth.required');
+  });
+
+  it('is listed for everybody, the newest first', async () => {
+    const newest = await consortium.round();
+    const { items, next } = await consortium.anonymous.call(listRounds, { query: { limit: 1 } });
+    expect(items.map((round) => round.roundId)).toEqual([newest.roundId]);
+    const older = await consortium.anonymous.call(listRounds, {
+      query: { limit: 10, after: next ?? undefined },
+    });
+    expect(older.items).toHaveLength(1);
+  });
+});
