@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { areas } from './areas.js';
+import { openBrowser } from './core/open-browser.js';
 import { runCli } from './core/run-cli.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -15,6 +16,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 process.exitCode = await runCli(process.argv.slice(2), version, areas, {
   env: process.env,
   cwd: process.cwd(),
+  openBrowser,
   stdout: (text) => void process.stdout.write(text),
   stderr: {
     isTerminal: process.stderr.isTTY === true,

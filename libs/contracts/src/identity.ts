@@ -163,7 +163,7 @@ export const exchangeLoginCode = endpoint({
     verifier: z.string().regex(/^[A-Za-z0-9_-]{43,128}$/),
   }),
   response: sessionSchema,
-  errors: ['auth.invalid-credentials', 'request.rate-limited'],
+  errors: ['auth.invalid-credentials'],
 });
 
 export const logOut = endpoint({

@@ -22,6 +22,8 @@ export interface CliIo {
   write(text: string): void;
   /** Something for a person to know on the way; goes to stderr, nowhere with --json. */
   note(text: string): void;
+  /** Something without which the person cannot go on, such as an address to open; goes to stderr even with --json. */
+  urge(text: string): void;
   /** A bar on a terminal, a line now and then elsewhere, nothing with --json. */
   progress(title: string, total: number): Progress;
   /** Address of the facility: --url, BEAMTIME_URL, the embedded facility of this folder, or the usual one. */

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { createApiClient } from '@beamtime/contracts';
 import type { CliIo, SharedOptions } from './cli-io.js';
 import { Credentials } from './credentials.js';
@@ -12,6 +11,7 @@ export interface World {
   readonly cwd: string;
   stdout(text: string): void;
   readonly stderr: ProgressScreen;
+  openBrowser(url: string): void;
 }
 
 export interface SettledIo extends CliIo {
@@ -39,13 +39,14 @@ export function createIo(world: World): SettledIo {
     note(text) {
       if (!shared.json) world.stderr.write(line(text));
     },
+    urge: (text) => world.stderr.write(line(text)),
     progress: (title, total) => (shared.json ? silent : progressBar(world.stderr, title, total)),
     facilityUrl: () => findFacilityUrl(shared.url, world.env, world.cwd),
     client() {
       const url = findFacilityUrl(shared.url, world.env, world.cwd);
       return createApiClient(url, tokenFor(url, shared.as, world.env));
     },
-    openBrowser,
+    openBrowser: (url) => world.openBrowser(url),
   };
 }
 
@@ -55,12 +56,4 @@ function tokenFor(url: string, as: string | undefined, env: World['env']): strin
   if (as !== undefined && login === undefined)
     throw new UsageError(`No login of ${as} is kept for ${url}; \`beamtime login\` first`);
   return login?.token;
-}
-
-/** Best effort: the address is printed too. */
-function openBrowser(url: string): void {
-  const opener = process.platform === 'darwin' ? 'open' : 'xdg-open';
-  const child = spawn(opener, [url], { stdio: 'ignore', detached: true });
-  child.on('error', () => undefined);
-  child.unref();
 }

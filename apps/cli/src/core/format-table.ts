@@ -38,7 +38,13 @@ function cellText(cell: Cell): string {
   return String(cell).replaceAll(/\p{Cc}/gu, ' ');
 }
 
-/** Characters as people see them: names are in every language. */
+/** Cells of a terminal: names are in every language, and East Asian letters take two cells each. */
 function width(text: string): number {
-  return [...text].length;
+  let cells = 0;
+  for (const letter of text.normalize('NFC')) cells += wide.test(letter) ? 2 : combining.test(letter) ? 0 : 1;
+  return cells;
 }
+
+const wide =
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\u3000-\u303f\uff01-\uff60]/u;
+const combining = /\p{Mn}/u;

@@ -37,7 +37,7 @@ export async function logInWithBrowser(io: CliIo, openBrowser: boolean): Promise
         state,
       },
     });
-    io.note(`Log in at your institution in the browser:\n  ${url}`);
+    io.urge(`Log in at your institution in the browser:\n  ${url}`);
     if (openBrowser) io.openBrowser(url);
     const code = await codeFrom(server, state);
     return await createApiClient(io.facilityUrl()).call(exchangeLoginCode, { body: { code, verifier } });
