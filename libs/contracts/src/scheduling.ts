@@ -606,6 +606,8 @@ export const evaluateModel = endpoint({
   params: z.object({ modelId: idText('mdl') }),
   body: evaluationRequestSchema.extend({
     revisions: z.array(localName).max(1_000).optional().describe('All when omitted'),
+    maxSeconds: z.number().int().min(1).max(schedulingLimits.maxSeconds).default(3_600),
+    seed: z.number().int().min(0).max(4_294_967_295).default(0).describe('Of the bootstrap'),
     studyId: idText('stu').optional(),
     requestKey: requestKey.optional(),
   }),

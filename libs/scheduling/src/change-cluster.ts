@@ -86,7 +86,7 @@ export class ChangeCluster {
         cluster.id,
         change.reason,
       ]);
-      await this.keys.revokeAll(tx, cluster.id);
+      await this.keys.revokeAll(tx, cluster.id, change.actor);
       return ok(undefined);
     });
   }
@@ -96,9 +96,14 @@ export class ChangeCluster {
       if (cluster.state === 'retired') {
         return err(problem('state.illegal-transition', `Cluster ${cluster.name} has been retired`));
       }
-      await this.keys.revokeAll(tx, cluster.id);
+      await this.keys.revokeAll(tx, cluster.id, change.actor);
       return ok(
-        await this.keys.issue(tx, { clusterId: cluster.id, labId: cluster.lab_id, name: cluster.name }),
+        await this.keys.issue(tx, {
+          clusterId: cluster.id,
+          labId: cluster.lab_id,
+          name: cluster.name,
+          actor: change.actor,
+        }),
       );
     });
   }

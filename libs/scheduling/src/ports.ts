@@ -24,11 +24,14 @@ export const GPU_ACCOUNTS = Symbol('GpuAccounts');
 /** Keys by which agents authenticate. */
 export interface AgentKeys {
   /** A new key for the cluster's agent, in clear only now. */
-  issue(
-    tx: Tx,
-    cluster: { readonly clusterId: ClusterId; readonly labId: LabId; readonly name: string },
-  ): Promise<string>;
-  revokeAll(tx: Tx, clusterId: ClusterId): Promise<void>;
+  issue(tx: Tx, wanted: AgentKeyWish): Promise<string>;
+  revokeAll(tx: Tx, clusterId: ClusterId, actor: string): Promise<void>;
+}
+export interface AgentKeyWish {
+  readonly clusterId: ClusterId;
+  readonly labId: LabId;
+  readonly name: string;
+  readonly actor: string;
 }
 export const AGENT_KEYS = Symbol('AgentKeys');
 

@@ -25,7 +25,7 @@ export class RegisterCluster {
           wish.labId,
           wish.name,
         ]);
-        const agentKey = await this.keys.issue(tx, { clusterId, labId: wish.labId, name: wish.name });
+        const agentKey = await this.keys.issue(tx, { clusterId, ...wish });
         await tx.audit({
           actor: wish.actor,
           action: 'cluster.register',

@@ -45,7 +45,7 @@ export class CommitEvaluation {
           step: of.step,
           results: {
             revision: evaluation.revision,
-            evaluations: evaluation.results,
+            results: evaluation.results,
             receipt: evaluation.receipt,
           },
           at: new Date().toISOString(),

@@ -145,6 +145,7 @@ export class CommitFiles {
       bytesSeen: checkpoint.bytesSeen,
       loss: checkpoint.loss,
       weightsSha256: checkpoint.weightsSha256,
+      chainSha256: checkpoint.chainSha256,
       files,
       at: new Date().toISOString(),
     });

@@ -1,5 +1,5 @@
 import type { AttemptView, JobView, listJobs, QueryOf, ResponseOf, summarizeJobs } from '@beamtime/contracts';
-import { Transactor } from '@beamtime/platform';
+import { Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import type { AttemptState } from '../domain/attempt-lifecycle.js';
 import { type AttemptRecord, type JobRecord, jobColumns } from '../postgres/job-records.js';
@@ -112,6 +112,16 @@ export class JobViews {
       gpuSecondsUsed: rows.reduce((sum, row) => sum + Number(row.used ?? 0), 0),
       gpuSecondsHeld: rows.reduce((sum, row) => sum + Number(row.held ?? 0), 0),
     };
+  }
+
+  /** How many jobs of a kind have ended for a model without success. */
+  async countEnded(tx: Tx, modelId: string, kind: JobView['kind']): Promise<number> {
+    const row = await tx.row<{ ended: number }>(
+      `SELECT count(*)::int AS ended FROM scheduling.job
+       WHERE model_id = $1 AND kind = $2 AND state IN ('failed', 'cancelled')`,
+      [modelId, kind],
+    );
+    return row?.ended ?? 0;
   }
 
   private async select(where: string, parameters: unknown[], limit: number): Promise<JobView[]> {

@@ -1,0 +1,186 @@
+import {
+  acceptAttempt,
+  commitArtifact,
+  commitCheckpoint,
+  commitEvaluation,
+  commitResumable,
+  declineAttempt,
+  type InputOf,
+  type ResponseOf,
+  registerAgent,
+  reportAttempt,
+  reportEvents,
+  reportLogs,
+  requestUploads,
+  syncAgent,
+} from '@beamtime/contracts';
+import {
+  Agent,
+  type AgentPrincipal,
+  CONFIG,
+  type Config,
+  Endpoint,
+  Gone,
+  Input,
+  unwrap,
+} from '@beamtime/platform';
+import {
+  AcceptAttempt,
+  type AttemptClaim,
+  CommitEvaluation,
+  CommitFiles,
+  LEASE_TIMES,
+  type LeaseTimes,
+  RecordEvents,
+  RecordLogs,
+  RegisterAgent,
+  ReportAttempt,
+  SyncAgent,
+} from '@beamtime/scheduling';
+import { Controller, Inject } from '@nestjs/common';
+
+interface Claimed {
+  readonly params: { readonly jobId: string; readonly attempt: number };
+  readonly body: { readonly incarnation: number };
+}
+
+/** What agents say. Every call for an attempt is fenced by its number and the agent's incarnation. */
+@Controller()
+export class AgentsController {
+  constructor(
+    @Inject(RegisterAgent) private readonly register: RegisterAgent,
+    @Inject(SyncAgent) private readonly syncAgent: SyncAgent,
+    @Inject(AcceptAttempt) private readonly offers: AcceptAttempt,
+    @Inject(ReportAttempt) private readonly reports: ReportAttempt,
+    @Inject(RecordLogs) private readonly logs: RecordLogs,
+    @Inject(RecordEvents) private readonly events: RecordEvents,
+    @Inject(CommitFiles) private readonly files: CommitFiles,
+    @Inject(CommitEvaluation) private readonly evaluations: CommitEvaluation,
+    @Inject(LEASE_TIMES) private readonly times: LeaseTimes,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
+
+  @Endpoint(registerAgent)
+  async begin(
+    @Input() input: InputOf<typeof registerAgent>,
+    @Agent() agent: AgentPrincipal,
+  ): Promise<ResponseOf<typeof registerAgent>> {
+    const { clusterName, incarnation } = unwrap(
+      await this.register.execute({ clusterId: agent.clusterId, ...input.body }),
+    );
+    const { leaseTtlMs, longPollMs, pollIntervalMs, stopMarginMs } = this.times;
+    return {
+      clusterId: agent.clusterId,
+      clusterName,
+      labId: agent.labId,
+      incarnation,
+      times: { leaseTtlMs, longPollMs, pollIntervalMs, stopMarginMs },
+      gatewayUrls: this.config.BEAMTIME_GATEWAY_URLS.split(',')
+        .map((url) => url.trim())
+        .filter((url) => url !== ''),
+      serverTime: new Date().toISOString(),
+    };
+  }
+
+  @Endpoint(syncAgent)
+  async sync(
+    @Input() input: InputOf<typeof syncAgent>,
+    @Agent() agent: AgentPrincipal,
+    @Gone() gone: AbortSignal,
+  ): Promise<ResponseOf<typeof syncAgent>> {
+    return unwrap(await this.syncAgent.execute({ clusterId: agent.clusterId, ...input.body }, gone));
+  }
+
+  @Endpoint(acceptAttempt)
+  async accept(
+    @Input() input: InputOf<typeof acceptAttempt>,
+    @Agent() agent: AgentPrincipal,
+  ): Promise<ResponseOf<typeof acceptAttempt>> {
+    return unwrap(await this.offers.accept(claim(agent, input)));
+  }
+
+  @Endpoint(declineAttempt)
+  async decline(@Input() input: InputOf<typeof declineAttempt>, @Agent() agent: AgentPrincipal) {
+    unwrap(await this.offers.decline(claim(agent, input), input.body.reason));
+    return {};
+  }
+
+  @Endpoint(reportAttempt)
+  async report(@Input() input: InputOf<typeof reportAttempt>, @Agent() agent: AgentPrincipal) {
+    const { state, reason, exitCode, retriable } = input.body;
+    unwrap(
+      await this.reports.execute(claim(agent, input), {
+        state,
+        reason: reason ?? null,
+        exitCode: exitCode ?? null,
+        retriable,
+      }),
+    );
+    return {};
+  }
+
+  @Endpoint(reportLogs)
+  async reportLogs(
+    @Input() input: InputOf<typeof reportLogs>,
+    @Agent() agent: AgentPrincipal,
+  ): Promise<ResponseOf<typeof reportLogs>> {
+    return unwrap(await this.logs.execute(claim(agent, input), input.body.chunks));
+  }
+
+  @Endpoint(reportEvents)
+  async reportEvents(
+    @Input() input: InputOf<typeof reportEvents>,
+    @Agent() agent: AgentPrincipal,
+  ): Promise<ResponseOf<typeof reportEvents>> {
+    return unwrap(await this.events.execute(claim(agent, input), input.body.events));
+  }
+
+  @Endpoint(requestUploads)
+  async uploads(
+    @Input() input: InputOf<typeof requestUploads>,
+    @Agent() agent: AgentPrincipal,
+  ): Promise<ResponseOf<typeof requestUploads>> {
+    return { files: unwrap(await this.files.grantUploads(claim(agent, input), input.body.files)) };
+  }
+
+  @Endpoint(commitCheckpoint)
+  async checkpoint(
+    @Input() input: InputOf<typeof commitCheckpoint>,
+    @Agent() agent: AgentPrincipal,
+  ): Promise<ResponseOf<typeof commitCheckpoint>> {
+    return unwrap(await this.files.commitCheckpoint(claim(agent, input), input.body));
+  }
+
+  @Endpoint(commitResumable)
+  async resumable(
+    @Input() input: InputOf<typeof commitResumable>,
+    @Agent() agent: AgentPrincipal,
+  ): Promise<ResponseOf<typeof commitResumable>> {
+    return unwrap(await this.files.commitResumable(claim(agent, input), input.body));
+  }
+
+  @Endpoint(commitEvaluation)
+  async evaluation(
+    @Input() input: InputOf<typeof commitEvaluation>,
+    @Agent() agent: AgentPrincipal,
+  ): Promise<ResponseOf<typeof commitEvaluation>> {
+    return unwrap(await this.evaluations.execute(claim(agent, input), input.body));
+  }
+
+  @Endpoint(commitArtifact)
+  async artifact(
+    @Input() input: InputOf<typeof commitArtifact>,
+    @Agent() agent: AgentPrincipal,
+  ): Promise<ResponseOf<typeof commitArtifact>> {
+    return unwrap(await this.files.commitArtifact(claim(agent, input), input.body));
+  }
+}
+
+function claim(agent: AgentPrincipal, input: Claimed): AttemptClaim {
+  return {
+    clusterId: agent.clusterId,
+    incarnation: input.body.incarnation,
+    jobId: input.params.jobId,
+    attempt: input.params.attempt,
+  };
+}

@@ -1,0 +1,167 @@
+import {
+  cancelJob,
+  explainJob,
+  type InputOf,
+  type JobStreamMessage,
+  type JobView,
+  listJobEvents,
+  listJobs,
+  type ResponseOf,
+  readJobLogs,
+  readJobMetrics,
+  showJob,
+  streamJob,
+  streamJobs,
+  summarizeJobs,
+} from '@beamtime/contracts';
+import {
+  deny,
+  Endpoint,
+  Gone,
+  hasLabRole,
+  hasRole,
+  Input,
+  Person,
+  type PersonPrincipal,
+  unwrap,
+} from '@beamtime/platform';
+import { CancelJob, ExplainJob, type JobRecord, JobStream, JobTraces, JobViews } from '@beamtime/scheduling';
+import { Controller, Inject, Res } from '@nestjs/common';
+import type { Response } from 'express';
+
+/** A comment line now and then keeps proxies from closing a quiet stream. */
+const heartbeatMs = 15_000;
+
+/** Jobs, for people. The fixed paths come before `/jobs/:jobId`, which would take them for ids. */
+@Controller()
+export class JobsController {
+  constructor(
+    @Inject(JobViews) private readonly jobs: JobViews,
+    @Inject(JobTraces) private readonly traces: JobTraces,
+    @Inject(JobStream) private readonly live: JobStream,
+    @Inject(ExplainJob) private readonly explain: ExplainJob,
+    @Inject(CancelJob) private readonly cancelJob: CancelJob,
+  ) {}
+
+  @Endpoint(listJobs)
+  list(@Input() input: InputOf<typeof listJobs>): Promise<ResponseOf<typeof listJobs>> {
+    return this.jobs.list(input.query);
+  }
+
+  @Endpoint(summarizeJobs)
+  summarize(): Promise<ResponseOf<typeof summarizeJobs>> {
+    return this.jobs.summarize();
+  }
+
+  @Endpoint(streamJobs)
+  async streamAll(
+    @Input() input: InputOf<typeof streamJobs>,
+    @Gone() gone: AbortSignal,
+    @Res() response: Response,
+  ): Promise<void> {
+    await sendEvents(response, this.live.ofAll(input.query.suiteId ?? null, gone));
+  }
+
+  @Endpoint(showJob)
+  async show(@Input() input: InputOf<typeof showJob>): Promise<ResponseOf<typeof showJob>> {
+    const job = await this.known(input.params.jobId);
+    const [history, runner] = await Promise.all([
+      this.jobs.attemptsOf(job.jobId),
+      this.jobs.runnerOf(job.jobId),
+    ]);
+    return { ...job, history, runner };
+  }
+
+  @Endpoint(cancelJob)
+  async cancel(
+    @Input() input: InputOf<typeof cancelJob>,
+    @Person() caller: PersonPrincipal,
+  ): Promise<ResponseOf<typeof cancelJob>> {
+    unwrap(
+      await this.cancelJob.execute({
+        jobId: input.params.jobId,
+        reason: input.body.reason ?? `cancelled by ${caller.personId}`,
+        actor: caller.personId,
+        allowed: (job) => mayCancel(caller, job),
+      }),
+    );
+    return this.known(input.params.jobId);
+  }
+
+  @Endpoint(explainJob)
+  async why(@Input() input: InputOf<typeof explainJob>): Promise<ResponseOf<typeof explainJob>> {
+    return (await this.explain.execute(input.params.jobId)) ?? noJob(input.params.jobId);
+  }
+
+  @Endpoint(listJobEvents)
+  async events(@Input() input: InputOf<typeof listJobEvents>): Promise<ResponseOf<typeof listJobEvents>> {
+    const job = await this.known(input.params.jobId);
+    return { items: await this.traces.events(job.jobId, input.query.afterId, input.query.limit) };
+  }
+
+  @Endpoint(readJobLogs)
+  async logs(@Input() input: InputOf<typeof readJobLogs>): Promise<ResponseOf<typeof readJobLogs>> {
+    const job = await this.known(input.params.jobId);
+    const attempt = input.query.attempt ?? (await this.traces.lastAttempt(job.jobId));
+    if (attempt === null) return { attempt: null, items: [], droppedBytes: 0 };
+    const logs = await this.traces.logs(job.jobId, attempt, input.query.afterSeq, input.query.limit);
+    return { attempt, ...logs };
+  }
+
+  @Endpoint(readJobMetrics)
+  async metrics(@Input() input: InputOf<typeof readJobMetrics>): Promise<ResponseOf<typeof readJobMetrics>> {
+    const job = await this.known(input.params.jobId);
+    return { items: await this.traces.metrics(job.jobId, input.query.afterStep, input.query.limit) };
+  }
+
+  @Endpoint(streamJob)
+  async stream(
+    @Input() input: InputOf<typeof streamJob>,
+    @Gone() gone: AbortSignal,
+    @Res() response: Response,
+  ): Promise<void> {
+    const job = await this.known(input.params.jobId);
+    await sendEvents(response, this.live.ofJob(job.jobId, input.query.logs, gone));
+  }
+
+  private async known(jobId: string): Promise<JobView> {
+    return (await this.jobs.find(jobId)) ?? noJob(jobId);
+  }
+}
+
+function noJob(jobId: string): never {
+  deny('resource.not-found', `There is no job ${jobId}`);
+}
+
+function mayCancel(caller: PersonPrincipal, job: JobRecord): boolean {
+  return (
+    hasRole(caller, 'secretariat') ||
+    job.submitted_by === caller.personId ||
+    (job.lab_id !== null && hasLabRole(caller, job.lab_id, 'operator', 'delegate'))
+  );
+}
+
+/** Writes messages as server-sent events until they end or the reader is gone; waits for a slow reader. */
+async function sendEvents(response: Response, messages: AsyncIterable<JobStreamMessage>): Promise<void> {
+  response.writeHead(200, {
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+  });
+  const heartbeat = setInterval(() => response.write(': alive\n\n'), heartbeatMs);
+  try {
+    for await (const message of messages) {
+      if (response.destroyed) return;
+      const flows = response.write(`event: ${message.type}\ndata: ${JSON.stringify(message)}\n\n`);
+      if (!flows) {
+        await new Promise<void>((resolve) => {
+          response.once('drain', resolve);
+          response.once('close', resolve);
+        });
+      }
+    }
+  } finally {
+    clearInterval(heartbeat);
+    response.end();
+  }
+}

@@ -1,0 +1,21 @@
+import { LedgerModule } from '@beamtime/access';
+import { CatalogueModule } from '@beamtime/catalogue';
+import { SchedulingModule } from '@beamtime/scheduling';
+import { Module } from '@nestjs/common';
+import { AgentsController } from './agents.controller.js';
+import { ClustersController } from './clusters.controller.js';
+import { JobsController } from './jobs.controller.js';
+import { JoinFacts } from './join-facts.js';
+import { schedulingPorts } from './join-ports.js';
+import { SubmissionsController } from './submissions.controller.js';
+
+/** Jobs, clusters and agents over HTTP, and the leader's loop. Needs PlatformModule and IdentityModule beside it. */
+@Module({
+  imports: [
+    SchedulingModule.register({ ports: schedulingPorts, schedules: true, imports: [LedgerModule] }),
+    CatalogueModule,
+  ],
+  controllers: [ClustersController, JobsController, SubmissionsController, AgentsController],
+  providers: [JoinFacts],
+})
+export class SchedulerServiceModule {}

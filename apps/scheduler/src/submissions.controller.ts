@@ -1,0 +1,184 @@
+import { PlanJobs } from '@beamtime/catalogue';
+import {
+  evaluateModel,
+  type InputOf,
+  type JobView,
+  type ProblemCode,
+  type ResponseOf,
+  serveModel,
+  submitJob,
+  trainSuite,
+} from '@beamtime/contracts';
+import { err, ok, type Problem, problem, type Result } from '@beamtime/kernel';
+import {
+  deny,
+  Endpoint,
+  Input,
+  labsOf,
+  Person,
+  type PersonPrincipal,
+  Transactor,
+  unwrap,
+} from '@beamtime/platform';
+import { JobViews, SubmitJob, type SubmittedJob } from '@beamtime/scheduling';
+import { Controller, Inject } from '@nestjs/common';
+import { submitPlanned } from './submit-planned.js';
+
+type Submitted = ResponseOf<typeof trainSuite>;
+type Refused = Problem<ProblemCode>;
+
+/** Everything by which people put jobs into the queue: joins what the catalogue plans with the scheduler. */
+@Controller()
+export class SubmissionsController {
+  constructor(
+    @Inject(Transactor) private readonly transactor: Transactor,
+    @Inject(PlanJobs) private readonly plan: PlanJobs,
+    @Inject(SubmitJob) private readonly submit: SubmitJob,
+    @Inject(JobViews) private readonly jobs: JobViews,
+  ) {}
+
+  @Endpoint(submitJob)
+  async submitOne(
+    @Input() input: InputOf<typeof submitJob>,
+    @Person() caller: PersonPrincipal,
+  ): Promise<ResponseOf<typeof submitJob>> {
+    const { body } = input;
+    if (!(labsOf(caller) as string[]).includes(body.labId)) {
+      deny('auth.forbidden', `You do not belong to ${body.labId}; submit for a lab of yours`);
+    }
+    const inputs = unwrap(await this.plan.inputs(body.inputs));
+    const kind = body.runner['kind'] as JobView['kind'];
+    const submitted = unwrap(
+      await this.submit.execute({
+        kind,
+        name: body.name ?? `${kind} of ${caller.name}`,
+        runner: body.runner,
+        inputs,
+        resources: body.resources,
+        labId: body.labId,
+        suiteId: null,
+        modelId: null,
+        studyId: null,
+        priority: body.priority,
+        attemptLimit: body.attemptLimit,
+        // Two people who choose the same key mean two jobs.
+        requestKey: body.requestKey === undefined ? null : `${caller.personId}/${body.requestKey}`,
+        // A lab is not charged for work on its own share; the time bound still binds.
+        account: null,
+        submittedBy: caller.personId,
+      }),
+    );
+    return (await this.jobs.find(submitted.jobId)) ?? deny('resource.not-found', 'The job is gone');
+  }
+
+  /** All jobs of a suite or none: one transaction, so a reservation that covers only half refuses the whole. */
+  @Endpoint(trainSuite)
+  async train(
+    @Input() input: InputOf<typeof trainSuite>,
+    @Person() caller: PersonPrincipal,
+  ): Promise<Submitted> {
+    const { suiteId } = input.params;
+    const { attemptLimit, threads } = input.body;
+    const made = unwrap(
+      await this.transactor.run(async (tx): Promise<Result<Map<string, SubmittedJob>, Refused>> => {
+        const planned = await this.plan.training(suiteId, { threads }, tx);
+        if (!planned.ok) return planned;
+        const submitted = new Map<string, SubmittedJob>();
+        for (const job of planned.value) {
+          // A model whose training ended without success may be trained again, under a new key.
+          const one = await submitPlanned(
+            this.submit,
+            job,
+            {
+              kind: 'train',
+              account: { kind: 'suite', suiteId },
+              attemptLimit,
+              requestKey: `train/${job.modelId}/${await this.jobs.countEnded(tx, job.modelId, 'train')}`,
+              submittedBy: caller.personId,
+            },
+            tx,
+          );
+          if (!one.ok) return err(explainShortfall(one.error, planned.value.length));
+          submitted.set(job.modelId, one.value);
+        }
+        return ok(submitted);
+      }),
+    );
+    const known = await this.jobs.list({ suiteId: suiteId as never, kind: 'train', limit: 500 });
+    const jobs = new Map<string, Submitted['jobs'][number]>(
+      known.items.map((job) => [job.jobId, { jobId: job.jobId, modelId: job.modelId, created: false }]),
+    );
+    for (const [modelId, { jobId, created }] of made) {
+      jobs.set(jobId, { jobId, modelId: modelId as never, created });
+    }
+    return { jobs: [...jobs.values()].reverse() };
+  }
+
+  @Endpoint(evaluateModel)
+  async evaluate(
+    @Input() input: InputOf<typeof evaluateModel>,
+    @Person() caller: PersonPrincipal,
+  ): Promise<Submitted> {
+    const { heldOut, headScores, revisions, maxSeconds, seed, studyId, requestKey } = input.body;
+    const planned = unwrap(
+      await this.plan.evaluation(input.params.modelId, {
+        heldOut,
+        headScores,
+        seed,
+        ...(revisions === undefined ? {} : { revisions }),
+      }),
+    );
+    const submitted = unwrap(
+      await submitPlanned(
+        this.submit,
+        { ...planned, resources: { ...planned.resources, maxSeconds } },
+        {
+          kind: 'evaluate',
+          account: { kind: 'operations' },
+          studyId,
+          attemptLimit: 5,
+          requestKey: requestKey === undefined ? null : `${caller.personId}/${requestKey}`,
+          submittedBy: caller.personId,
+        },
+      ),
+    );
+    return answer(planned.modelId, submitted);
+  }
+
+  @Endpoint(serveModel)
+  async serve(
+    @Input() input: InputOf<typeof serveModel>,
+    @Person() caller: PersonPrincipal,
+  ): Promise<Submitted> {
+    const { revisions, maxSeconds } = input.body;
+    const planned = unwrap(
+      await this.plan.serving(input.params.modelId, {
+        maxSeconds,
+        ...(revisions === undefined ? {} : { revisions }),
+      }),
+    );
+    const submitted = unwrap(
+      await submitPlanned(this.submit, planned, {
+        kind: 'serve',
+        account: { kind: 'operations' },
+        attemptLimit: 20,
+        requestKey: null,
+        submittedBy: caller.personId,
+      }),
+    );
+    return answer(planned.modelId, submitted);
+  }
+}
+
+function answer(modelId: string, submitted: SubmittedJob): Submitted {
+  return { jobs: [{ jobId: submitted.jobId, modelId: modelId as never, created: submitted.created }] };
+}
+
+function explainShortfall(refused: Refused, jobs: number): Refused {
+  if (refused.code !== 'scheduling.insufficient-reservation') return refused;
+  return problem(
+    refused.code,
+    `The suite's reservation does not cover its ${jobs} jobs, none was submitted: ${refused.detail}`,
+    refused.facts,
+  );
+}
