@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -39,6 +39,15 @@ it('forgets a login and falls back to another one of the same facility', () => {
   expect(credentials.find(here, undefined)?.token).toBe('one');
   credentials.forget(here, 'one');
   expect(credentials.find(here, undefined)).toBeUndefined();
+});
+
+it('goes on when a command was killed while it wrote', () => {
+  credentials.keep(here, 'ada@x.example', login('one'));
+  writeFileSync(`${credentials.file}.lock`, '');
+  const longAgo = new Date(Date.now() - 60_000);
+  utimesSync(`${credentials.file}.lock`, longAgo, longAgo);
+  credentials.keep(here, 'bob@x.example', login('two'));
+  expect(credentials.find(here, 'ada@x.example')?.token).toBe('one');
 });
 
 it('says so when the file is damaged', () => {

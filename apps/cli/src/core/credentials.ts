@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -31,26 +31,41 @@ export class Credentials {
   }
 
   keep(facilityUrl: string, email: string, login: KeptLogin): void {
-    const all = this.read();
-    const key = facilityKey(facilityUrl);
-    const who = email.toLowerCase();
-    all.facilities[key] = { current: who, logins: { ...all.facilities[key]?.logins, [who]: login } };
-    this.write(all);
+    this.change((all) => {
+      const key = facilityKey(facilityUrl);
+      const who = email.toLowerCase();
+      all.facilities[key] = { current: who, logins: { ...all.facilities[key]?.logins, [who]: login } };
+    });
   }
 
   /** Forgets one login; another one kept for this facility becomes the current. */
   forget(facilityUrl: string, token: string): void {
-    const all = this.read();
-    const key = facilityKey(facilityUrl);
-    const facility = all.facilities[key];
-    if (facility === undefined) return;
-    const rest = Object.fromEntries(
-      Object.entries(facility.logins).filter(([, login]) => login.token !== token),
-    );
-    const [first] = Object.keys(rest);
-    if (first === undefined) delete all.facilities[key];
-    else all.facilities[key] = { current: facility.current in rest ? facility.current : first, logins: rest };
-    this.write(all);
+    this.change((all) => {
+      const key = facilityKey(facilityUrl);
+      const facility = all.facilities[key];
+      if (facility === undefined) return;
+      const rest = Object.fromEntries(
+        Object.entries(facility.logins).filter(([, login]) => login.token !== token),
+      );
+      const [first] = Object.keys(rest);
+      if (first === undefined) delete all.facilities[key];
+      else
+        all.facilities[key] = { current: facility.current in rest ? facility.current : first, logins: rest };
+    });
+  }
+
+  /** Reads, changes and writes while no other command does: of two logins at once both are kept. */
+  private change(edit: (all: CredentialsFile) => void): void {
+    mkdirSync(this.folder, { recursive: true, mode: 0o700 });
+    const lock = `${this.file}.lock`;
+    takeLock(lock);
+    try {
+      const all = this.read();
+      edit(all);
+      this.write(all);
+    } finally {
+      rmSync(lock, { force: true });
+    }
   }
 
   private read(): CredentialsFile {
@@ -68,12 +83,29 @@ export class Credentials {
     }
   }
 
-  /** Whole or not at all: two commands at once must not leave half a file. */
+  /** Whole or not at all: whoever reads meanwhile must not see half a file. */
   private write(all: CredentialsFile): void {
-    mkdirSync(this.folder, { recursive: true, mode: 0o700 });
     const fresh = `${this.file}.${process.pid}.new`;
     writeFileSync(fresh, `${JSON.stringify(all, null, 2)}\n`, { mode: 0o600 });
     renameSync(fresh, this.file);
+  }
+}
+
+/** Nobody holds the lock longer than a few milliseconds; an older one was left by a command that was killed. */
+const lockForgottenAfterMs = 5_000;
+const lockRetryMs = 10;
+
+function takeLock(lock: string): void {
+  for (;;) {
+    try {
+      writeFileSync(lock, '', { flag: 'wx', mode: 0o600 });
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+    const sinceMs = statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
+    if (Date.now() - sinceMs > lockForgottenAfterMs) rmSync(lock, { force: true });
+    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, lockRetryMs);
   }
 }
 
