@@ -1,6 +1,6 @@
 import { type ProblemDetails, ProblemError, UnreachableError } from '@beamtime/contracts';
 import { CommanderError } from 'commander';
-import { CheckFailed, UsageError } from './usage-error.js';
+import { CheckFailed, LoginRefused, UsageError } from './usage-error.js';
 
 /** What the exit status of a command says; the help lists them. */
 export const exitCodes = { ok: 0, failure: 1, badInput: 2, notAllowed: 3, unreachable: 4 } as const;
@@ -28,6 +28,12 @@ export function reportError(error: unknown, facilityUrl: () => string): Reported
       exitCode: exitCodes.badInput,
       text: error.message,
       problem: { code: 'cli.usage', detail: error.message },
+    };
+  if (error instanceof LoginRefused)
+    return {
+      exitCode: exitCodes.notAllowed,
+      text: error.message,
+      problem: { code: 'cli.login-refused', detail: error.message },
     };
   if (error instanceof CheckFailed)
     return {

@@ -74,6 +74,16 @@ describe('the login in the browser', () => {
     expect(pages.join()).toContain('You are logged in');
   });
 
+  it('ends at once, with the reason, when the institution refuses', async () => {
+    const { exitCode, out, err } = await logIn((page) => {
+      const { searchParams } = new URL(page);
+      const told = `error=auth.email-unverified&error_description=Verify+it+there&state=${searchParams.get('state')}`;
+      void fetch(`${searchParams.get('redirect')}?${told}`);
+    });
+    expect({ exitCode, out }).toEqual({ exitCode: 3, out: '' });
+    expect(err).toContain('error: Verify it there');
+  });
+
   it('is not fooled by another page that calls the loopback address without the state', async () => {
     const statuses: number[] = [];
     const { out } = await logIn((page) => {

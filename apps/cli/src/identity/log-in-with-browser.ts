@@ -9,7 +9,7 @@ import {
   urlOf,
 } from '@beamtime/contracts';
 import type { CliIo } from '../core/cli-io.js';
-import { CheckFailed } from '../core/usage-error.js';
+import { CheckFailed, LoginRefused } from '../core/usage-error.js';
 
 /** As long as the facility itself keeps a begun login. */
 const patienceMs = 600_000;
@@ -55,17 +55,26 @@ function codeFrom(server: Server, state: string): Promise<string> {
     );
     server.on('request', (request, response) => {
       const { pathname, searchParams } = new URL(request.url ?? '/', 'http://loopback');
-      const code = searchParams.get('code');
+      const [code, error] = [searchParams.get('code'), searchParams.get('error_description')];
       // Other pages in the browser can call this port too; only our own login knows the state.
-      const ours = pathname === '/callback' && searchParams.get('state') === state && code !== null;
+      const ours = pathname === '/callback' && searchParams.get('state') === state;
       response.writeHead(ours ? 200 : 404, {
         'content-type': 'text/html; charset=utf-8',
         connection: 'close',
       });
-      response.end(page(ours ? 'You are logged in. This page can be closed.' : 'There is nothing here.'));
+      response.end(
+        page(
+          ours
+            ? `${code === null ? 'The login failed' : 'You are logged in'}. This page can be closed.`
+            : 'There is nothing here.',
+        ),
+      );
       if (!ours) return;
       clearTimeout(timer);
-      response.on('close', () => resolve(code));
+      response.on('close', () => {
+        if (code === null) reject(new LoginRefused(error ?? 'The institution did not log you in'));
+        else resolve(code);
+      });
     });
   });
 }

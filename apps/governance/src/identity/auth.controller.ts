@@ -36,6 +36,7 @@ import {
 import { Controller, Inject, Req, Res } from '@nestjs/common';
 import { parse } from 'cookie';
 import type { CookieOptions, Request, Response } from 'express';
+import { answerFailedLogin } from './answer-failed-login.js';
 
 /** Carries the sealed state of a login through the institution's pages. */
 const loginCookie = 'beamtime_login';
@@ -92,7 +93,12 @@ export class AuthController {
     const sealed = parse(request.headers.cookie ?? '')[loginCookie];
     response.clearCookie(loginCookie, { ...this.cookieOptions(request), path: loginCookiePath });
     const search = new URL(request.originalUrl, 'http://any').search;
-    const { personId, intent } = unwrap(await this.oidc.finish(this.callbackUrl(request), search, sealed));
+    const finished = await this.oidc.finish(this.callbackUrl(request), search, sealed);
+    if (!finished.ok) {
+      answerFailedLogin(request, noStore(response), finished.error, this.oidc.intentOf(sealed));
+      return;
+    }
+    const { personId, intent } = finished.value;
     if (intent.redirect !== undefined) {
       const back = new URL(intent.redirect);
       const challenge = present(intent.challenge, 'the contract keeps redirect and challenge together');

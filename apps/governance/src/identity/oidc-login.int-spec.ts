@@ -119,8 +119,8 @@ async function freePort(): Promise<number> {
 class Browser {
   private readonly cookies = new Map<string, { site: string; path: string; value: string }>();
 
-  async get(url: string): Promise<{ url: string; response: Response }> {
-    return this.go(url, {});
+  async get(url: string, headers: Record<string, string> = {}): Promise<{ url: string; response: Response }> {
+    return this.go(url, { headers });
   }
 
   async post(url: string, form: Record<string, string>): Promise<{ url: string; response: Response }> {
@@ -137,7 +137,7 @@ class Browser {
     for (let hops = 0; response.status >= 301 && response.status <= 303 && hops < 10; hops++) {
       url = new URL(present(response.headers.get('location'), 'location'), url).href;
       if (url.startsWith('http://127.0.0.1:9/')) return { url, response };
-      response = await this.request(url, {});
+      response = await this.request(url, { headers: init.headers ?? {} });
     }
     return { url, response };
   }
@@ -147,7 +147,8 @@ class Browser {
     const sent = [...this.cookies]
       .filter(([, one]) => one.site === host && pathname.startsWith(one.path))
       .map(([key, one]) => `${key.slice(key.lastIndexOf(' ') + 1)}=${one.value}`);
-    const response = await fetch(url, { ...init, headers: { cookie: sent.join('; ') }, redirect: 'manual' });
+    const headers = { ...init.headers, cookie: sent.join('; ') };
+    const response = await fetch(url, { ...init, headers, redirect: 'manual' });
     for (const line of response.headers.getSetCookie()) {
       const [pair = '', ...attributes] = line.split(';').map((part) => part.trim());
       const at = pair.indexOf('=');
@@ -242,6 +243,20 @@ describe('the login at the home institution', () => {
     const form = await browser.get(startUrl());
     const end = await browser.get(`${form.url}/abort`);
     expect(await end.response.json()).toMatchObject({ status: 401, code: 'auth.invalid-credentials' });
+  });
+
+  it('shows a person whose login failed a page, and the command line its reason', async () => {
+    const browser = new Browser();
+    const form = await browser.get(startUrl());
+    const end = await browser.get(`${form.url}/abort`, { accept: 'text/html,*/*;q=0.8' });
+    expect(end.response.status).toBe(401);
+    expect(await end.response.text()).toMatch(/<h1>.*Log in again/s);
+    const query = `?redirect=${encodeURIComponent('http://127.0.0.1:9/callback')}&challenge=${'c'.repeat(43)}&state=mine`;
+    const back = await logInAt(new Browser(), startUrl(query), 'nobody');
+    expect(Object.fromEntries(new URL(back.url).searchParams)).toMatchObject({
+      error: 'auth.email-unverified',
+      state: 'mine',
+    });
   });
 
   it('refuses an answer that belongs to no login, to another one, or that was used already', async () => {

@@ -1,7 +1,8 @@
 import { err, type PersonId, type Problem, problem, type Result } from '@beamtime/kernel';
-import { CONFIG, type Config } from '@beamtime/platform';
+import { CONFIG, type Config, LOGGER } from '@beamtime/platform';
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { type Authenticator, Strategy } from 'passport';
+import type { Logger } from 'pino';
 import { askPassport, passportWith } from './ask-passport.js';
 import { LogInPerson, localIssuer } from './log-in-person.js';
 import { keepLoginSecret, sameSecret } from './login-secret.js';
@@ -44,6 +45,7 @@ export class LocalLogin implements OnModuleInit {
   constructor(
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LogInPerson) private readonly logInPerson: LogInPerson,
+    @Inject(LOGGER) private readonly log: Logger,
   ) {}
 
   onModuleInit(): void {
@@ -76,6 +78,7 @@ export class LocalLogin implements OnModuleInit {
     const verdict = await askPassport<LocalLoginRequest>(this.strategies, 'local', { proof: login });
     if (verdict.kind !== 'in') {
       this.throttle.failed(address);
+      this.log.warn({ address }, 'a local login failed');
       return err(
         problem(
           'auth.invalid-credentials',

@@ -98,11 +98,11 @@ export class OidcLogin implements OnModuleInit {
     sealed: string | undefined,
   ): Promise<Result<{ personId: PersonId; intent: LoginIntent }, OidcProblem>> {
     if (this.issuer === null) return unavailable;
-    const state = stateSchema.safeParse(openState(this.config.BEAMTIME_SECRET, sealed ?? '', Date.now()));
+    const state = this.open(sealed);
     const currentUrl = new URL(search, callbackUrl);
     const answered = currentUrl.searchParams.has('code') || currentUrl.searchParams.has('error');
-    if (!state.success || !answered) return startAnew;
-    const { session, intent } = state.data;
+    if (state === undefined || !answered) return startAnew;
+    const { session, intent } = state;
     const strategies = await this.strategies();
     if (!strategies.ok) return strategies;
     const request = { method: 'GET', session, currentUrl };
@@ -121,6 +121,15 @@ export class OidcLogin implements OnModuleInit {
     if (!proven.ok) return proven;
     const person = await this.logInPerson.execute(proven.value);
     return person.ok ? ok({ personId: person.value, intent }) : person;
+  }
+
+  /** What a login was for, to tell of its failure where it began. */
+  intentOf(sealed: string | undefined): LoginIntent | undefined {
+    return this.open(sealed)?.intent;
+  }
+
+  private open(sealed: string | undefined): z.infer<typeof stateSchema> | undefined {
+    return stateSchema.safeParse(openState(this.config.BEAMTIME_SECRET, sealed ?? '', Date.now())).data;
   }
 
   private prove(claims: OidcClaims): Result<ProvenIdentity, OidcProblem> {

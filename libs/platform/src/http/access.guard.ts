@@ -29,7 +29,10 @@ export class AccessGuard implements CanActivate {
     const given = credential.bearer !== undefined || credential.session !== undefined;
     const principal = given ? await this.authenticator.authenticate(credential) : null;
     if (principal === null && credential.bearer !== undefined) {
-      deny('auth.invalid-credentials', 'The token or key is unknown, expired or revoked');
+      deny(
+        'auth.invalid-credentials',
+        'The token or key is unknown, expired or revoked; log in again (`beamtime login`) or use another key',
+      );
     }
     admit(spec.access, principal);
     request.beamtime = principal === null ? { spec } : { spec, principal };
