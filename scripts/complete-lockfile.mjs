@@ -25,8 +25,13 @@ function missingPackages({ packages }) {
   for (const parent of Object.values(packages)) {
     for (const [name, version] of Object.entries(parent.optionalDependencies ?? {})) {
       const entry = `node_modules/${name}`;
-      if (packages[entry] || !/^\d/.test(version)) continue;
-      found[entry] = { version, ...platformOf(name), ...(parent.dev && { dev: true }), optional: true };
+      // npm also takes the mark of what it cannot fetch away when it next writes the lock.
+      if (packages[entry]?.optional || !/^\d/.test(version)) continue;
+      found[entry] = {
+        ...(packages[entry] ?? { version, ...platformOf(name) }),
+        ...(parent.dev && { dev: true }),
+        optional: true,
+      };
     }
   }
   return found;
