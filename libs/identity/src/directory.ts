@@ -20,17 +20,6 @@ export interface KnownPerson {
   readonly invited: boolean;
 }
 
-/** A lab as the electoral roll of a round freezes it. */
-export interface Elector {
-  readonly labId: LabId;
-  readonly slug: string;
-  readonly name: string;
-  readonly contributionWeight: number;
-  readonly inArrears: boolean;
-  /** Who may cast the lab's ballot now: its delegates and deputies. */
-  readonly voters: readonly { readonly personId: PersonId; readonly role: 'delegate' | 'deputy' }[];
-}
-
 const personSelect = `SELECT p.id AS "personId", p.name, p.email, p.first_login_at IS NULL AS invited,
     COALESCE((SELECT json_agg(json_build_object('labId', m.lab_id, 'labSlug', l.slug, 'role', m.role) ORDER BY m.id)
       FROM identity.membership m LEFT JOIN identity.lab l ON l.id = m.lab_id WHERE m.person_id = p.id), '[]') AS memberships
@@ -94,16 +83,6 @@ export class Directory {
       [role, labId === undefined, labId ?? null],
     );
     return rows.map((row) => row.person_id);
-  }
-
-  /** Every lab with its weight and voters: what the electoral roll of a round is frozen from. */
-  electorate(tx: Tx = this.transactor.read): Promise<Elector[]> {
-    return tx.rows<Elector>(
-      `SELECT l.id AS "labId", l.slug, l.name, l.contribution_weight AS "contributionWeight", l.in_arrears AS "inArrears",
-         COALESCE((SELECT json_agg(json_build_object('personId', m.person_id, 'role', m.role) ORDER BY m.id)
-           FROM identity.membership m WHERE m.lab_id = l.id AND m.role IN ('delegate', 'deputy')), '[]') AS voters
-       FROM identity.lab l ORDER BY l.slug`,
-    );
   }
 }
 

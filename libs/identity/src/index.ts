@@ -1,4 +1,4 @@
-export { Directory, type Elector, type KnownPerson, type PersonMembership, personWire } from './directory.js';
+export { Directory, type KnownPerson, type PersonMembership, personWire } from './directory.js';
 export { IdentityModule, LoginModule } from './identity.module.js';
 export { CreateAgentKey } from './keys/create-agent-key.js';
 export { CreateApiKey } from './keys/create-api-key.js';

@@ -59,6 +59,20 @@ describe('a result', () => {
   });
 });
 
+it('shared options stand before or after the name of the command', async () => {
+  const seen: unknown[] = [];
+  await run((io) => seen.push(io.shared), '--json', '--as', 'ada@x.example', 'go');
+  await run((io) => seen.push(io.shared), 'go', '--json', '--as', 'ada@x.example');
+  const shared = { json: true, as: 'ada@x.example', url: undefined };
+  expect(seen).toEqual([shared, shared]);
+});
+
+it('without a command the overview is the answer', async () => {
+  const { exitCode, out } = await run(() => 1);
+  expect(exitCode).toBe(0);
+  expect(out).toContain('Where to begin');
+});
+
 describe('the exit code', () => {
   it.each([
     ['auth.required', 3],

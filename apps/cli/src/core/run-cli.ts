@@ -23,7 +23,7 @@ Where to begin:
   auditor, public  beamtime audit verify · beamtime verify
 
 Every command takes --json (one JSON value on stdout, problems as JSON on stderr), --url and --as, and asks no questions.
-\`beamtime help COMMAND\` explains a command with examples.
+\`beamtime COMMAND --help\` explains a command with examples.
 
 Environment:
   BEAMTIME_URL     the facility; otherwise the one that runs in this folder, or http://127.0.0.1:8420
@@ -50,7 +50,8 @@ export function createProgram(version: string, areas: readonly Area[], io: CliIo
     program.commandsGroup(`${title}:`);
     register(program, io);
   }
-  for (const command of leaves(program)) addSharedOptions(command);
+  // Shown with every command; taken before its name too.
+  for (const command of [program, ...leaves(program)]) addSharedOptions(command);
   return program;
 }
 
@@ -86,9 +87,13 @@ export async function runCli(
     if (json) command.showHelpAfterError(false);
   }
   program.hook('preAction', (_, action) => {
-    const { json = false, url, as } = action.opts<Partial<SharedOptions>>();
+    const { json = false, url, as } = action.optsWithGlobals<Partial<SharedOptions>>();
     io.settle({ json, url, as });
   });
+  if (argv.length === 0) {
+    program.outputHelp();
+    return exitCodes.ok;
+  }
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return exitCodes.ok;
