@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from beamtime_runner.__main__ import main
 from beamtime_runner.schema import check
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -68,7 +72,7 @@ def train_job(family: str = "gpt-neox", **parts: Any) -> dict[str, Any]:
 
 
 class Workdir:
-    """A workdir with its inputs, and the runner as a process in it."""
+    """A workdir with its inputs, and the runner in it: here, or as a process of its own that can be killed."""
 
     def __init__(self, path: Path, text: str = ""):
         self.path = path
@@ -99,12 +103,18 @@ class Workdir:
             env={**os.environ, **env},
         )
 
-    def run(self, job: dict[str, Any], code: int = 0, **env: str) -> list[dict[str, Any]]:
-        """The events of a whole run that ends with this code; each fits its schema."""
-        process = self.start(job, **env)
-        out, err = process.communicate(timeout=300)
-        assert process.returncode == code, err + out[-2000:]
-        events = [json.loads(line) for line in out.splitlines()]
+    def run(self, job: dict[str, Any], code: int = 0) -> list[dict[str, Any]]:
+        """The events of a whole run, in this process, that ends with this code; each fits its schema."""
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)}
+        out, err = io.StringIO(), io.StringIO()
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                got = main(self.command(job)[3:])
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        assert got == code, err.getvalue() + out.getvalue()[-2000:]
+        events = [json.loads(line) for line in out.getvalue().splitlines()]
         for number, event in enumerate(events):
             check(event, "event.json")
             assert event["seq"] == number

@@ -133,7 +133,7 @@ class Desk:
         choices = []
         for number, ids in enumerate(prompts):
             so_far = Answer(len(ids))
-            for _token, so_far in answer(loaded, ids, settings, number):  # noqa: B007 - the last one counts
+            for _token, so_far in answer(loaded, ids, settings, number):
                 pass
             choices.append(choice(loaded, so_far, settings, number))
         usage = {
@@ -148,7 +148,7 @@ class Desk:
         output = 0
         for number, ids in enumerate(prompts):
             generated = 0
-            for chunk, generated in stream(loaded, ids, settings, number):  # noqa: B007 - the last one counts
+            for chunk, generated in stream(loaded, ids, settings, number):
                 yield chunk
             output += generated
         usage = {"promptTokens": sum(map(len, prompts)), "outputTokens": output}
