@@ -1,63 +1,45 @@
+import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { IdentityModule, identitySchema } from '@beamtime/identity';
-import { type HttpService, loadConfig, PlatformModule, serveHttp } from '@beamtime/platform';
-import { freshDatabase, redisForTest, type TestDatabase } from '@beamtime/testkit';
-import { Module } from '@nestjs/common';
+import { fileURLToPath } from 'node:url';
+import { GovernanceServiceModule, governanceSchemas } from '@beamtime/governance-app';
+import { IdentityModule } from '@beamtime/identity';
+import { serviceForTest, type TestService } from '@beamtime/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { areas } from '../../apps/cli/src/areas.js';
-import { runCli } from '../../apps/cli/src/core/run-cli.js';
-import { IdentityControllersModule } from '../../apps/governance/src/identity/identity-controllers.module.js';
 
-let database: TestDatabase;
+const program = fileURLToPath(new URL('../../apps/cli/bin/beamtime.mjs', import.meta.url));
 let folder: string;
-let service: HttpService;
-
-@Module({})
-class TestModule {}
+let service: TestService;
 
 beforeAll(async () => {
-  database = await freshDatabase();
   folder = mkdtempSync(join(tmpdir(), 'beamtime-cli-'));
-  const redis = redisForTest();
-  const config = loadConfig({
-    DATABASE_URL: database.url,
-    REDIS_URL: redis.url,
-    BEAMTIME_QUEUE_PREFIX: redis.prefix.replaceAll(':', '-'),
-    BEAMTIME_STATE_DIR: join(folder, '.beamtime'),
-    BEAMTIME_SECRET: 'x'.repeat(32),
-    BEAMTIME_LOG_LEVEL: 'error',
-    BEAMTIME_EMBEDDED: 'true',
+  service = await serviceForTest({
+    module: GovernanceServiceModule,
+    schemas: governanceSchemas,
+    identity: IdentityModule,
+    settings: {
+      BEAMTIME_EMBEDDED: 'true',
+      BEAMTIME_STATE_DIR: join(folder, '.beamtime'),
+      BEAMTIME_LOG_LEVEL: 'error',
+    },
   });
-  const platform = PlatformModule.register({
-    service: 'test',
-    version: '0',
-    config,
-    schemas: [identitySchema],
-  });
-  const root = { module: TestModule, imports: [platform, IdentityModule, IdentityControllersModule] };
-  service = await serveHttp(root, { title: 'test', version: '0', host: '127.0.0.1', port: 0 });
   writeFileSync(join(folder, '.beamtime', 'facility.json'), JSON.stringify({ url: service.url }));
 });
 
 afterAll(async () => {
   await service?.close();
-  await database?.drop();
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Types a command in the folder where the facility runs. */
-async function beamtime(...argv: string[]) {
-  const said = { out: '', err: '' };
-  const exitCode = await runCli(argv, '0', areas, {
-    env: { BEAMTIME_HOME: join(folder, 'home') },
-    cwd: folder,
-    openBrowser: () => undefined,
-    stdout: (text) => (said.out += text),
-    stderr: { isTerminal: false, columns: 100, write: (text) => (said.err += text) },
+/** Types a command in the folder where the facility runs, into the program as it was built. */
+function beamtime(...argv: string[]): Promise<{ exitCode: number; out: string; err: string }> {
+  const env = { PATH: process.env['PATH'], BEAMTIME_HOME: join(folder, 'home') };
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, [program, ...argv], { cwd: folder, env }, (_, out, err) =>
+      resolve({ exitCode: child.exitCode ?? -1, out, err }),
+    );
   });
-  return { exitCode, ...said };
 }
 
 async function json(...argv: string[]): Promise<Record<string, unknown>> {
