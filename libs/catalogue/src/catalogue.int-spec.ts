@@ -365,7 +365,7 @@ describe('an adopted suite', () => {
       studyId: null,
       modelId,
       step: 4,
-      results: { results: [{ task: 'headScores', sequences: 2, heads: [] }, { task: 'nonsense' }] },
+      results: { revision: 'step4', evaluations: [{ task: 'headScores', sequences: 2, heads: [] }] },
       at: new Date().toISOString(),
     };
     await deliver('evaluation.reported', fact);

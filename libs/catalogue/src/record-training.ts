@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto';
 import {
-  evaluationResult,
   type FactOf,
   type FileEntry,
   type ModelFactors,
   modelFactorsSchema,
-  numericsReceipt,
+  reportedEvaluationSchema,
   resolvedEvent,
 } from '@beamtime/contracts';
 import { invariant, statesBefore } from '@beamtime/kernel';
@@ -205,7 +204,7 @@ async function recordEnd(tx: Tx, fact: FactOf<'job.ended'>): Promise<void> {
 }
 
 async function recordEvaluation(tx: Tx, fact: FactOf<'evaluation.reported'>): Promise<void> {
-  const { results, receipt } = evaluationParts(fact.results);
+  const { evaluations, receipt } = reportedEvaluationSchema.parse(fact.results);
   await tx.rows(
     `INSERT INTO catalogue.evaluation (job_id, model_id, step, study_id, results, receipt, reported_at)
      VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
@@ -214,19 +213,9 @@ async function recordEvaluation(tx: Tx, fact: FactOf<'evaluation.reported'>): Pr
       fact.modelId,
       fact.step,
       fact.studyId,
-      JSON.stringify(results),
+      JSON.stringify(evaluations),
       receipt === null ? null : JSON.stringify(receipt),
       fact.at,
     ],
   );
-}
-
-/** The results of an evaluation and its receipt, as the runner reported them; what does not fit is left out. */
-function evaluationParts(fact: Readonly<Record<string, unknown>>): { results: unknown[]; receipt: unknown } {
-  const listed = Array.isArray(fact['results']) ? fact['results'] : [];
-  const receipt = numericsReceipt.safeParse(fact['receipt']);
-  return {
-    results: listed.filter((one) => evaluationResult.safeParse(one).success),
-    receipt: receipt.success ? receipt.data : null,
-  };
 }

@@ -482,6 +482,12 @@ export const evaluationSchema = z.object({
   reportedAt: isoTime,
 });
 
+/** The payload of the fact `evaluation.reported`: what the runner said of one revision. */
+export const reportedEvaluationSchema = z.object({
+  evaluations: z.array(evaluationResult),
+  receipt: numericsReceipt.nullable().default(null),
+});
+
 export const listEvaluations = endpoint({
   id: 'models.evaluations',
   method: 'GET',

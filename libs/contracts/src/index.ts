@@ -1,3 +1,4 @@
+export * from './access.js';
 export * from './agent-protocol.js';
 export * from './ballots.js';
 export * from './catalogue.js';
@@ -18,5 +19,6 @@ export * from './runner-event.js';
 export * from './runner-job.js';
 export * from './runner-serve.js';
 export * from './scheduling.js';
+export * from './studies.js';
 export * from './suite.js';
 export * from './tunnel.js';
