@@ -1,1 +1,2 @@
-export {};
+export * from './executor.js';
+export { LocalExecutor, type LocalExecutorOptions } from './local/local-executor.js';

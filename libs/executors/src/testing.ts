@@ -1,1 +1,1 @@
-export {};
+export { type ConformanceCase, type ConformancePlace, executorConformance } from './conformance.js';

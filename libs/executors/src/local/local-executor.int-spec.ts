@@ -1,0 +1,86 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { type ConformancePlace, executorConformance } from '../conformance.js';
+import { LocalExecutor } from './local-executor.js';
+import { identifyProcess } from './process-identity.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'beamtime-executor-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Stands in for the runner: runs the shell script that the job file holds. */
+const runner = join(folder, 'runner.mjs');
+writeFileSync(
+  runner,
+  `import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+const { script } = JSON.parse(readFileSync(process.argv[process.argv.indexOf('--job') + 1], 'utf8'));
+const child = spawn('/bin/sh', ['-c', script], { stdio: 'inherit' });
+for (const signal of ['SIGUSR1', 'SIGTERM']) process.on(signal, () => child.kill(signal));
+child.on('exit', (code, signal) => process.exit(code ?? 1));
+`,
+);
+
+const options = { command: [process.execPath, runner], stateDir: join(folder, 'state') };
+let folders = 0;
+const place: ConformancePlace = {
+  executor: new LocalExecutor(options),
+  restarted: () => new LocalExecutor(options),
+  workdir: () => join(folder, `work${++folders}`),
+  patienceMs: 15_000,
+};
+
+describe('the local executor', () => {
+  for (const { name, run } of executorConformance) it(name, () => run(place));
+
+  it('says what is wrong when the runner cannot be started', async () => {
+    const executor = new LocalExecutor({ ...options, command: ['/nowhere/python', '-m', 'beamtime_runner'] });
+    const workdir = place.workdir();
+    mkdirSync(workdir);
+    const started = await executor.start({
+      jobId: 'job_x',
+      attempt: 1,
+      kind: 'train',
+      workdir,
+      jobFile: 'job.json',
+      gpus: 1,
+      gpuIndices: [0],
+      env: {},
+      maxSeconds: 60,
+    });
+    expect(started).toMatchObject({ ok: false, error: { code: 'executor.cannot-start' } });
+    expect(started.ok ? '' : started.error.detail).toContain('/nowhere/python');
+  });
+
+  it('ends its programs when the agent itself is killed', async () => {
+    const workdir = place.workdir();
+    mkdirSync(workdir);
+    writeFileSync(join(workdir, 'job.json'), JSON.stringify({ script: 'echo $$ > pid; sleep 600' }));
+    const agent = join(folder, 'agent.mts');
+    writeFileSync(
+      agent,
+      `import { LocalExecutor } from ${JSON.stringify(new URL('./local-executor.ts', import.meta.url).pathname)};
+const executor = new LocalExecutor(${JSON.stringify({ ...options, stateDir: join(folder, 'state2') })});
+await executor.start({ jobId: 'job_k', attempt: 1, kind: 'train', workdir: ${JSON.stringify(workdir)},
+  jobFile: ${JSON.stringify(join(workdir, 'job.json'))}, gpus: 1, gpuIndices: [0], env: {}, maxSeconds: 600 });
+setInterval(() => undefined, 1000);
+`,
+    );
+    const dist = new URL('../../dist/local/local-executor.js', import.meta.url).pathname;
+    if (!existsSync(dist)) return;
+    writeFileSync(agent, readFileSync(agent, 'utf8').replace(/from "[^"]*"/, `from ${JSON.stringify(dist)}`));
+    const plain = agent.replace('.mts', '.mjs');
+    writeFileSync(plain, readFileSync(agent, 'utf8'));
+    const child = spawn(process.execPath, [plain], { stdio: 'ignore' });
+    const pidFile = join(workdir, 'pid');
+    await expect
+      .poll(() => existsSync(pidFile) && readFileSync(pidFile, 'utf8').trim() !== '', { timeout: 15_000 })
+      .toBe(true);
+    const pid = Number(readFileSync(pidFile, 'utf8'));
+    expect(identifyProcess(pid)).toBeDefined();
+    child.kill('SIGKILL');
+    await expect.poll(() => identifyProcess(pid), { timeout: 10_000 }).toBeUndefined();
+  });
+});
