@@ -355,7 +355,11 @@ export const personSchema = z.object({
   email: z.string().nullable().describe('Only for people of the same lab, the secretariat and auditors'),
   memberships: z.array(membershipSchema),
   invited: z.boolean().describe('Has not logged in yet'),
+  suspended: z
+    .boolean()
+    .describe('Gets in neither by login nor by key until the secretariat restores the access'),
 });
+export type PersonWire = z.infer<typeof personSchema>;
 
 export const listPeople = endpoint({
   id: 'people.list',
@@ -373,6 +377,30 @@ export const showPerson = endpoint({
   path: '/people/:personId',
   access: { kind: 'person' },
   summary: 'One person',
+  params: z.object({ personId: idText('per') }),
+  response: personSchema,
+  errors: ['resource.not-found'],
+});
+
+export const suspendPerson = endpoint({
+  id: 'people.suspend',
+  method: 'POST',
+  path: '/people/:personId/suspend',
+  access: { kind: 'person', roles: ['secretariat'] },
+  summary: 'Shut a person out: all sessions end, and no login or key of theirs opens anything',
+  description:
+    'For an account that was taken over, or somebody who left. Roles and keys stay, for when it is undone.',
+  params: z.object({ personId: idText('per') }),
+  response: personSchema,
+  errors: ['auth.forbidden', 'resource.not-found'],
+});
+
+export const restorePerson = endpoint({
+  id: 'people.restore',
+  method: 'POST',
+  path: '/people/:personId/restore',
+  access: { kind: 'person', roles: ['secretariat'] },
+  summary: 'Let a suspended person in again',
   params: z.object({ personId: idText('per') }),
   response: personSchema,
   errors: ['resource.not-found'],

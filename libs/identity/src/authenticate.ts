@@ -70,7 +70,7 @@ export class IdentityAuthenticator implements Authenticator {
          COALESCE((SELECT json_agg(json_build_object('labId', m.lab_id, 'role', m.role) ORDER BY m.id)
            FROM identity.membership m WHERE m.person_id = p.id), '[]') AS memberships
        FROM identity.session s JOIN identity.person p ON p.id = s.person_id
-       WHERE s.token_hash = $1 AND s.expires_at > now()`,
+       WHERE s.token_hash = $1 AND s.expires_at > now() AND p.suspended_at IS NULL`,
       [tokenHash],
     );
     if (row === undefined) return null;
@@ -94,7 +94,8 @@ export class IdentityAuthenticator implements Authenticator {
       `SELECT id, kind, person_id, allocation_id, scopes, cluster_id, lab_id,
          EXTRACT(epoch FROM now() - last_used_at) * 1000 AS unused_ms
        FROM identity.api_key
-       WHERE token_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())`,
+       WHERE token_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+         AND NOT EXISTS (SELECT 1 FROM identity.person p WHERE p.id = person_id AND p.suspended_at IS NOT NULL)`,
       [tokenHash],
     );
     if (row === undefined) return null;

@@ -18,9 +18,11 @@ export interface KnownPerson {
   readonly email: string;
   readonly memberships: readonly PersonMembership[];
   readonly invited: boolean;
+  readonly suspended: boolean;
 }
 
 const personSelect = `SELECT p.id AS "personId", p.name, p.email, p.first_login_at IS NULL AS invited,
+    p.suspended_at IS NOT NULL AS suspended,
     COALESCE((SELECT json_agg(json_build_object('labId', m.lab_id, 'labSlug', l.slug, 'role', m.role) ORDER BY m.id)
       FROM identity.membership m LEFT JOIN identity.lab l ON l.id = m.lab_id WHERE m.person_id = p.id), '[]') AS memberships
   FROM identity.person p`;

@@ -13,6 +13,7 @@ import { LogInPerson } from './login/log-in-person.js';
 import { OidcLogin } from './login/oidc-login.js';
 import { GrantMembership } from './members/grant-membership.js';
 import { RevokeMembership } from './members/revoke-membership.js';
+import { SuspendPerson } from './people/suspend-person.js';
 import { EndSession } from './sessions/end-session.js';
 import { LoginCodes } from './sessions/login-codes.js';
 import { OpenSession } from './sessions/open-session.js';
@@ -23,6 +24,7 @@ const useCases = [
   ChangeLab,
   GrantMembership,
   RevokeMembership,
+  SuspendPerson,
   CreateApiKey,
   CreateAgentKey,
   ListApiKeys,

@@ -14,6 +14,7 @@ export { type LoginIntent, loginStateLifeMs, OidcLogin } from './login/oidc-logi
 export { GrantMembership } from './members/grant-membership.js';
 export { type Member, memberWire } from './members/members.js';
 export { RevokeMembership } from './members/revoke-membership.js';
+export { SuspendPerson } from './people/suspend-person.js';
 export { identitySchema } from './postgres/identity-schema.js';
 export { EndSession } from './sessions/end-session.js';
 export { LoginCodes } from './sessions/login-codes.js';

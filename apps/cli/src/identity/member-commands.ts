@@ -6,16 +6,14 @@ import {
   labRoles,
   listConsortiumMembers,
   listMembers,
-  listPeople,
   type MemberWire,
   revokeConsortiumRole,
   revokeLabRole,
-  showPerson,
 } from '@beamtime/contracts';
 import { Argument, type Command } from 'commander';
 import type { CliIo } from '../core/cli-io.js';
 import { examples } from '../core/examples.js';
-import { formatFields, formatTable } from '../core/format-table.js';
+import { formatTable } from '../core/format-table.js';
 import { UsageError } from '../core/usage-error.js';
 
 type LabRole = (typeof labRoles)[number];
@@ -77,47 +75,6 @@ export function registerMemberCommands(program: Command, io: CliIo): void {
       }),
     'members revoke rita@lab-a.example researcher --lab lab-a',
   );
-
-  const people = program.command('people').description('the people known here');
-
-  examples(
-    people
-      .command('list')
-      .description('list everybody known here (secretariat, auditors)')
-      .option('--limit <n>', 'at most so many', '100')
-      .option('--after <id>', 'continue after this person')
-      .action(async ({ limit, after }: { limit: string; after?: string }) => {
-        const page = await io.client().call(listPeople, { query: { limit, after } });
-        io.show(
-          page,
-          () =>
-            formatTable(
-              ['name', 'e-mail', 'roles', 'id'],
-              page.items.map((one) => [one.name, one.email, rolesText(one.memberships), one.personId]),
-            ) + (page.next === null ? '' : `\nmore: beamtime people list --after ${page.next}`),
-        );
-      }),
-    'people list',
-  );
-
-  examples(
-    people
-      .command('show')
-      .description('show one person')
-      .argument('<person>', 'person id')
-      .action(async (personId: string) => {
-        const one = await io.client().call(showPerson, { params: { personId } });
-        io.show(one, () =>
-          formatFields({
-            name: one.name,
-            'e-mail': one.email,
-            roles: rolesText(one.memberships),
-            person: one.personId,
-          }),
-        );
-      }),
-    'people show per_01ky0w3h5cqfzv8r4n2t6m9b7d',
-  );
 }
 
 async function membersOf(client: ApiClient, lab: string | undefined): Promise<MemberWire[]> {
@@ -172,14 +129,6 @@ function inConsortium(role: string): ConsortiumRole {
 
 function place(lab: string | undefined): string {
   return lab === undefined ? 'in the consortium' : `in ${lab}`;
-}
-
-function rolesText(
-  memberships: readonly { readonly labSlug: string | null; readonly role: string }[],
-): string {
-  return memberships
-    .map((one) => (one.labSlug === null ? one.role : `${one.role} of ${one.labSlug}`))
-    .join(', ');
 }
 
 function memberTable(items: readonly MemberWire[]): string {

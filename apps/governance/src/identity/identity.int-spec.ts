@@ -16,11 +16,13 @@ import {
   loginWays,
   logOut,
   ProblemError,
+  restorePerson,
   revokeConsortiumRole,
   revokeKey,
   revokeLabRole,
   showLab,
   showPerson,
+  suspendPerson,
   whoAmI,
 } from '@beamtime/contracts';
 import { CreateAgentKey, CreateApiKey, Directory, IdentityModule, identitySchema } from '@beamtime/identity';
@@ -413,6 +415,59 @@ describe('roles', () => {
   });
 });
 
+describe('a suspended person', () => {
+  it('gets in neither by session nor by key nor by a new login, until restored with all roles', async () => {
+    const paul = await logIn('paul@lab-a.example');
+    const personId = await personIdOf(paul);
+    await secretariat.call(grantLabRole, {
+      params: { lab: 'lab-a' },
+      body: { personId, role: 'researcher' },
+    });
+    const made = await service.app.get(CreateApiKey).execute({
+      allocationId: newId('Allocation') as AllocationId,
+      personId: personId as never,
+      scopes: ['outputs'],
+      label: 'script',
+      expiresAt: null,
+      createdBy: personId,
+    });
+    const program = anonymous.as(made.ok ? made.value.token : '');
+    expect((await problemOf(paul.call(suspendPerson, { params: { personId } }))).status).toBe(403);
+    await secretariat.call(suspendPerson, { params: { personId } });
+    expect(await secretariat.call(suspendPerson, { params: { personId } })).toMatchObject({
+      suspended: true,
+    });
+    expect((await problemOf(paul.call(whoAmI, {}))).status).toBe(401);
+    expect((await problemOf(program.call(whoAmI, {}))).status).toBe(401);
+    expect(await problemOf(logIn('paul@lab-a.example'))).toEqual({ status: 403, code: 'auth.forbidden' });
+    await secretariat.call(restorePerson, { params: { personId } });
+    expect(await (await logIn('paul@lab-a.example')).call(whoAmI, {})).toMatchObject({
+      memberships: [{ role: 'researcher' }],
+    });
+    expect(await program.call(whoAmI, {})).toMatchObject({ kind: 'api-key' });
+    const nobody = { params: { personId: newId('Person') } };
+    for (const endpoint of [suspendPerson, restorePerson])
+      expect((await problemOf(secretariat.call(endpoint, nobody))).code).toBe('resource.not-found');
+  });
+
+  it('is never the last of the secretariat, also when two suspend each other at once', async () => {
+    const rival = await logIn('rival@consortium.example', { secretariat: true });
+    const [sam, riv] = [await personIdOf(secretariat), await personIdOf(rival)];
+    expect((await problemOf(secretariat.call(suspendPerson, { params: { personId: sam } }))).status).toBe(
+      403,
+    );
+    const outcomes = await Promise.allSettled([
+      secretariat.call(suspendPerson, { params: { personId: riv } }),
+      rival.call(suspendPerson, { params: { personId: sam } }),
+    ]);
+    expect(outcomes.filter((one) => one.status === 'fulfilled')).toHaveLength(1);
+    const [winner, loser] = outcomes[0].status === 'fulfilled' ? [secretariat, riv] : [rival, sam];
+    await winner.call(restorePerson, { params: { personId: loser } });
+    secretariat = await logIn('sam@consortium.example');
+    await secretariat.call(revokeConsortiumRole, { params: { personId: riv, role: 'secretariat' } });
+  });
+});
+
 describe('keys', () => {
   const allocationId = newId('Allocation');
 
@@ -524,6 +579,8 @@ describe('the books', () => {
         'key.create',
         'key.revoke',
         'person.first-login',
+        'person.suspend',
+        'person.restore',
       ]),
     );
     for (const { text } of rows) expect(text).not.toMatch(/@|bt[ska]_|Lovelace/);

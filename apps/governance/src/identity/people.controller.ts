@@ -1,12 +1,22 @@
-import { type InputOf, listPeople, type ResponseOf, showPerson } from '@beamtime/contracts';
-import { Directory, personWire } from '@beamtime/identity';
-import { deny, Endpoint, Input, Person, type PersonPrincipal } from '@beamtime/platform';
+import {
+  type InputOf,
+  listPeople,
+  type ResponseOf,
+  restorePerson,
+  showPerson,
+  suspendPerson,
+} from '@beamtime/contracts';
+import { Directory, personWire, SuspendPerson } from '@beamtime/identity';
+import { deny, Endpoint, Input, Person, type PersonPrincipal, unwrap } from '@beamtime/platform';
 import { Controller, Inject } from '@nestjs/common';
 
 /** The people known here. */
 @Controller()
 export class PeopleController {
-  constructor(@Inject(Directory) private readonly directory: Directory) {}
+  constructor(
+    @Inject(Directory) private readonly directory: Directory,
+    @Inject(SuspendPerson) private readonly suspendPerson: SuspendPerson,
+  ) {}
 
   @Endpoint(listPeople)
   async list(
@@ -23,8 +33,30 @@ export class PeopleController {
     @Input() { params }: InputOf<typeof showPerson>,
     @Person() caller: PersonPrincipal,
   ): Promise<ResponseOf<typeof showPerson>> {
-    const person = await this.directory.person(params.personId);
-    if (person === undefined) deny('resource.not-found', `There is no person ${params.personId}`);
-    return personWire(person, caller);
+    return this.wireOf(params.personId, caller);
+  }
+
+  @Endpoint(suspendPerson)
+  async suspend(
+    @Input() { params }: InputOf<typeof suspendPerson>,
+    @Person() caller: PersonPrincipal,
+  ): Promise<ResponseOf<typeof suspendPerson>> {
+    unwrap(await this.suspendPerson.suspend(caller, params.personId));
+    return this.wireOf(params.personId, caller);
+  }
+
+  @Endpoint(restorePerson)
+  async restore(
+    @Input() { params }: InputOf<typeof restorePerson>,
+    @Person() caller: PersonPrincipal,
+  ): Promise<ResponseOf<typeof restorePerson>> {
+    unwrap(await this.suspendPerson.restore(caller, params.personId));
+    return this.wireOf(params.personId, caller);
+  }
+
+  private async wireOf(personId: string, viewer: PersonPrincipal) {
+    const person = await this.directory.person(personId);
+    if (person === undefined) deny('resource.not-found', `There is no person ${personId}`);
+    return personWire(person, viewer);
   }
 }

@@ -35,6 +35,14 @@ export class LogInPerson {
       const bound = known === undefined ? await bind(tx, proven) : ok(known.person_id);
       if (!bound.ok) return bound;
       const personId = bound.value;
+      const suspended = await tx.row(
+        'SELECT 1 FROM identity.person WHERE id = $1 AND suspended_at IS NOT NULL',
+        [personId],
+      );
+      if (suspended !== undefined)
+        return err(
+          problem('auth.forbidden', 'Your access is suspended; ask the secretariat of the consortium'),
+        );
       await refresh(tx, personId, proven);
       if (proven.secretariat === 'always' || (proven.secretariat === 'first' && known === undefined))
         await grantRole(tx, personId, personId, null, 'secretariat');

@@ -50,11 +50,11 @@ export class RevokeMembership {
   }
 }
 
-/** Whether somebody else who has ever logged in holds the secretariat; locked, so that two cannot leave at once. */
+/** Whether somebody else who can log in holds the secretariat; locked, so that two cannot leave at once. */
 async function othersInSecretariat(tx: Tx, personId: string): Promise<boolean> {
-  const holders = await tx.rows<{ person_id: string; first_login_at: Date | null }>(
-    `SELECT m.person_id, p.first_login_at FROM identity.membership m JOIN identity.person p ON p.id = m.person_id
+  const holders = await tx.rows<{ person_id: string; able: boolean }>(
+    `SELECT m.person_id, p.first_login_at IS NOT NULL AND p.suspended_at IS NULL AS able FROM identity.membership m JOIN identity.person p ON p.id = m.person_id
      WHERE m.role = 'secretariat' ORDER BY m.id FOR UPDATE OF m`,
   );
-  return holders.some((one) => one.person_id !== personId && one.first_login_at !== null);
+  return holders.some((one) => one.person_id !== personId && one.able);
 }

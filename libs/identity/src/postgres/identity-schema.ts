@@ -31,6 +31,7 @@ class PersonRow {
   @Column({ type: 'text' }) name!: string;
   @Column({ type: 'text' }) email!: string;
   @Column({ type: 'timestamptz', name: 'first_login_at', nullable: true }) firstLoginAt!: Date | null;
+  @Column({ type: 'timestamptz', name: 'suspended_at', nullable: true }) suspendedAt!: Date | null;
   @Column({ type: 'timestamptz', name: 'created_at', default: () => 'now()' }) createdAt!: Date;
 }
 
@@ -205,6 +206,11 @@ export const identitySchema: ContextSchema = {
       CREATE INDEX api_key_allocation ON identity.api_key (allocation_id);
       CREATE INDEX api_key_lab ON identity.api_key (lab_id);
       `,
+    ),
+    sqlMigration(
+      'identity-0002-suspended-people',
+      1_795_000_010_002,
+      'ALTER TABLE identity.person ADD COLUMN suspended_at timestamptz',
     ),
   ],
 };
