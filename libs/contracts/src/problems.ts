@@ -74,6 +74,10 @@ export const problemCodes = {
     title: 'A conflict of interest bars you from this application',
   },
   'access.insufficient-units': { status: 402, title: 'The allocation does not cover this request' },
+  'access.review-missing': {
+    status: 409,
+    title: 'More recommendations are needed before this can be awarded',
+  },
   'access.id-reused': { status: 409, title: 'This id was used for something else' },
   'access.hold-settled': { status: 409, title: 'The hold is settled already' },
   'access.allocation-inactive': { status: 403, title: 'The allocation is not active' },

@@ -43,6 +43,7 @@ export class AccountGrantRow {
 @Check('journal_amount', 'amount >= 0')
 @Index('journal_of_account', ['unit', 'account', 'seq'])
 @Index('journal_of_reference', ['reference'])
+@Index('journal_holds_by_time', ['unit', 'at'], { where: `(kind = 'hold'::text)` })
 export class JournalRow {
   @PrimaryGeneratedColumn({ type: 'bigint', primaryKeyConstraintName: 'journal_pkey' }) seq!: string;
   @Column({ type: 'text' }) id!: string;
