@@ -41,6 +41,10 @@ export interface BallotBox {
   readonly supportTotal: Float64Array;
   /** The members of each group, in order of their ids, and what they share. */
   readonly groups: readonly BallotGroup[];
+  /** Whether a project reaches the threshold of votes or points, with at least one supporter. */
+  readonly eligible: Uint8Array;
+  /** The threshold in whole units of weight × score. */
+  readonly threshold: bigint;
   /** Which exclusive group a project belongs to, −1 for none. */
   readonly exclusive: Int32Array;
   /** The tie-breaking lot of each project. */
@@ -222,6 +226,8 @@ function layOut(input: TallyInput, money: Money, groups: BallotGroup[]): Result<
     supportWeight: new Float64Array(projectCount),
     supportTotal: new Float64Array(projectCount),
     groups,
+    eligible: new Uint8Array(projectCount),
+    threshold: 0n,
     exclusive: exclusiveGroups(input),
     lot: input.projects.map((project) => drawLot(input.seed, project.id)),
     size: sizes(money, projectCount),
@@ -237,6 +243,11 @@ function layOut(input: TallyInput, money: Money, groups: BallotGroup[]): Result<
   }
   box.totalWeight = Number(totalWeight);
   fillEntries(box, groups);
+  box.threshold = thresholdOf(input.rule, weightScale * scoreScale);
+  for (let p = 0; p < projectCount; p++) {
+    const total = BigInt(box.supportTotal[p] as number);
+    box.eligible[p] = total > 0n && total >= box.threshold ? 1 : 0;
+  }
   return ok(box);
 }
 
@@ -270,6 +281,12 @@ function fillEntries(box: BallotBox, groups: readonly BallotGroup[]): void {
       next[project] = slot + 1;
     }
   }
+}
+
+/** The least whole total that reaches the threshold. */
+function thresholdOf(rule: TallyRule, scale: bigint): bigint {
+  const { n, d } = parseRational(rule.threshold ?? '0') ?? zero;
+  return (n * scale + d - 1n) / d;
 }
 
 function exclusiveGroups(input: TallyInput): Int32Array {

@@ -36,9 +36,9 @@ export interface TallyCertificate {
 }
 
 export type CertifiedRule =
-  | (Omit<EqualSharesRule, 'increment'> & { readonly increment: string })
-  | PhragmenRule
-  | GreedyRule;
+  | (EqualSharesRule & { readonly increment: string; readonly threshold: string })
+  | (PhragmenRule & { readonly threshold: string })
+  | (GreedyRule & { readonly threshold: string });
 
 /** How many of the whole numbers of the certificate make one of what they count. */
 export interface CertifiedUnits {

@@ -19,7 +19,7 @@ export function countByEqualShares(box: BallotBox, rule: EqualSharesRule): Count
   const chosen = chosenBy(shares);
   const filled =
     rule.completion === 'add1u'
-      ? takeGreedily(box, { utility: 'cost', threshold: 0n, skip: true, chosen })
+      ? takeGreedily(box, { utility: 'cost', skip: true, chosen })
       : { winners: [], ties: [] };
   const won = [...chosen, ...filled.winners];
   const unaffordable = (project: number) => ({

@@ -1,16 +1,15 @@
 import type { BallotBox } from './ballot-box.js';
 import type { CertifiedWinner } from './certificate.js';
-import { type Count, idOf, losersOf, noRoomReason, thresholdOf } from './certify.js';
+import { type Count, idOf, losersOf, noRoomReason } from './certify.js';
 import { takeGreedily } from './greedy.js';
 import type { GreedyRule } from './tally-input.js';
 
 export function countGreedily(box: BallotBox, rule: GreedyRule): Count {
-  const threshold = thresholdOf(box, rule.threshold);
-  const outcome = takeGreedily(box, { utility: rule.utility, skip: rule.skip, threshold });
+  const outcome = takeGreedily(box, { utility: rule.utility, skip: rule.skip });
   const noRoom = noRoomReason(box, outcome.winners, outcome.stop);
   return {
     winners: votedIn(box, outcome.winners),
-    losers: losersOf(box, outcome.winners, noRoom, threshold),
+    losers: losersOf(box, outcome.winners, noRoom),
     ties: outcome.ties,
     ...(outcome.stop === undefined ? {} : { stop: { project: idOf(box, outcome.stop), prices: [] } }),
   };

@@ -11,7 +11,7 @@ import {
   sealCertificate,
   type TallyCertificate,
 } from './certificate.js';
-import { lcm, parseRational, type Rational, zero } from './rational.js';
+import { lcm, type Rational } from './rational.js';
 import type { Purchase } from './share-out.js';
 import type { TallyRule } from './tally-input.js';
 
@@ -60,30 +60,18 @@ export function certify(box: BallotBox, count: Count): TallyCertificate {
 }
 
 function certifiedRule(box: BallotBox, rule: TallyRule): CertifiedRule {
+  const threshold = String(box.threshold);
   switch (rule.name) {
     case 'equal-shares': {
       const { name, utility, completion } = rule;
-      return {
-        name,
-        utility,
-        completion,
-        increment: String(whole(incrementOf(rule), box.moneyScale[0] ?? 1n)),
-      };
+      const increment = String(whole(incrementOf(rule), box.moneyScale[0] ?? 1n));
+      return { name, utility, completion, increment, threshold };
     }
     case 'phragmen':
-      return { name: rule.name, skip: rule.skip };
-    case 'greedy': {
-      const { name, utility, skip } = rule;
-      return { name, utility, skip, threshold: String(thresholdOf(box, rule.threshold)) };
-    }
+      return { name: rule.name, skip: rule.skip, threshold };
+    case 'greedy':
+      return { name: rule.name, utility: rule.utility, skip: rule.skip, threshold };
   }
-}
-
-/** The least total, in the whole numbers of the count, that reaches a threshold. */
-export function thresholdOf(box: BallotBox, threshold: string): bigint {
-  const { n, d } = parseRational(threshold) ?? zero;
-  const scaled = n * box.weightScale * box.scoreScale;
-  return (scaled + d - 1n) / d;
 }
 
 function certifiedGroups(box: BallotBox): CertifiedGroup[] {
@@ -122,7 +110,6 @@ export function losersOf(
   box: BallotBox,
   won: readonly number[],
   otherwise: (project: number) => LossReason,
-  threshold = 0n,
 ): CertifiedLoser[] {
   const winners = new Set(won);
   const variants = new Map<number, number>();
@@ -134,7 +121,7 @@ export function losersOf(
     const variant = variants.get(box.exclusive[project] as number);
     let reason: LossReason | undefined;
     if (box.supportWeight[project] === 0) reason = { code: 'unsupported' };
-    else if (BigInt(box.supportTotal[project] as number) < threshold) reason = { code: 'below_threshold' };
+    else if (box.eligible[project] === 0) reason = { code: 'below_threshold' };
     else if (variant !== undefined) reason = { code: 'variant', winner: idOf(box, variant) };
     losers.push({ project: idOf(box, project), reason: reason ?? otherwise(project) });
   }

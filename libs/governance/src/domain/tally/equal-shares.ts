@@ -44,7 +44,7 @@ export function endowmentAfter(box: BallotBox, rule: EqualSharesRule, raises: nu
   });
 }
 
-/** Whether every project that anyone supports is bought or excluded, so that more money changes nothing. */
+/** Whether every project with enough support is bought or excluded, so that more money changes nothing. */
 function nobodyLeft(box: BallotBox, outcome: ShareOutcome): boolean {
   const bought = new Set(outcome.purchases.map(({ project }) => project));
   const variants = new Set<number>();
@@ -52,7 +52,7 @@ function nobodyLeft(box: BallotBox, outcome: ShareOutcome): boolean {
   variants.delete(-1);
   for (let p = 0; p < box.projectCount; p++) {
     if (bought.has(p) || variants.has(box.exclusive[p] as number)) continue;
-    if ((box.supportWeight[p] as number) > 0) return false;
+    if (box.eligible[p] === 1) return false;
   }
   return true;
 }

@@ -12,8 +12,6 @@ export interface GreedyOutcome {
 
 export interface GreedyStart {
   readonly utility: Utility;
-  /** In whole units of weight × score. */
-  readonly threshold: bigint;
   readonly skip: boolean;
   /** Winners that were chosen before, by another rule, and have spent their part. */
   readonly chosen?: readonly number[];
@@ -57,12 +55,11 @@ export function fits(box: BallotBox, project: number, left: readonly bigint[]): 
 }
 
 /** Supported projects that reach the threshold and are not chosen yet. */
-function contenders(box: BallotBox, { chosen, threshold }: GreedyStart): number[] {
+function contenders(box: BallotBox, { chosen }: GreedyStart): number[] {
   const taken = new Set(chosen);
   const found: number[] = [];
   for (let project = 0; project < box.projectCount; project++) {
-    const total = BigInt(box.supportTotal[project] as number);
-    if (total > 0n && total >= threshold && !taken.has(project)) found.push(project);
+    if (box.eligible[project] === 1 && !taken.has(project)) found.push(project);
   }
   return found;
 }

@@ -54,7 +54,7 @@ class PhragmenRun {
     this.lastPaid = new Int32Array(box.groupCount).fill(-1);
     this.zeroed = new Array<bigint>(box.projectCount).fill(0n);
     this.moved = new Float64Array(box.projectCount);
-    this.out = Uint8Array.from(box.supportWeight, (weight) => (weight === 0 ? 1 : 0));
+    this.out = Uint8Array.from(box.eligible, (eligible) => 1 - eligible);
     this.left = [...box.budget];
     this.before = start.after?.chosen.length ?? 0;
     if (start.after) this.startFrom(start.after.chosen, start.after.balances);

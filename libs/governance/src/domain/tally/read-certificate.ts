@@ -1,5 +1,11 @@
 import { canonicalText } from './canonical-text.js';
-import { CERTIFICATE_FORMAT, type TallyCertificate } from './certificate.js';
+import {
+  CERTIFICATE_FORMAT,
+  type CertifiedPayment,
+  type CertifiedPrice,
+  type CertifiedWinner,
+  type TallyCertificate,
+} from './certificate.js';
 import { sha256 } from './sha256.js';
 
 /** A project as the certificate states it, with who supports it by position of the group. */
@@ -27,6 +33,19 @@ export interface ReadCertificate {
 /** What is wrong with a certificate, in words for whoever checks it. */
 export class CertificateFault extends Error {}
 
+export type Verdict = { readonly valid: true } | { readonly valid: false; readonly reason: string };
+
+/** What came of a check. */
+export function verdictOf(audit: () => void): Verdict {
+  try {
+    audit();
+    return { valid: true };
+  } catch (error) {
+    const fault = error instanceof CertificateFault;
+    return { valid: false, reason: fault ? error.message : 'the certificate is malformed' };
+  }
+}
+
 export function check(condition: boolean, reason: string): asserts condition {
   if (!condition) throw new CertificateFault(reason);
 }
@@ -38,7 +57,27 @@ export function whole(text: string | undefined): bigint {
 }
 
 export function largest(all: readonly bigint[]): bigint {
-  return all.reduce((a, b) => (a < b ? b : a), 0n);
+  let top = 0n;
+  for (const value of all) if (value > top) top = value;
+  return top;
+}
+
+export function least(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}
+
+export function sign(n: bigint): number {
+  return n > 0n ? 1 : n < 0n ? -1 : 0;
+}
+
+/** The sum over those who support a project. */
+export function sumOver(
+  { support }: ReadProject,
+  term: (group: number, weight: bigint, score: bigint) => bigint,
+) {
+  let sum = 0n;
+  for (const [group, { weight, score }] of support) sum += term(group, weight, score);
+  return sum;
 }
 
 /**
@@ -93,23 +132,64 @@ function readBallots(groups: TallyCertificate['groups'], projects: ReadonlyMap<s
   return allWeight;
 }
 
-/** What a unit of weight was given in each budget after so many raises, in 1/grain of the unit of money. */
-export function endowmentAfter(
+/**
+ * What a unit of weight of each group was given in each budget after so many raises, in 1/grain of the unit of
+ * money: nothing but under Equal Shares.
+ */
+export function endowmentsAfter(
   paper: TallyCertificate,
   ballots: ReadCertificate,
   raises: number,
   grain: bigint,
 ) {
-  const { rule, units } = paper;
-  if (rule.name !== 'equal-shares') return ballots.budgets.map(() => 0n);
+  const { rule, units, endowment, groups } = paper;
   const [weightUnit, first] = [whole(units.weight), ballots.budgets[0] as bigint];
-  const raise = BigInt(raises) * whole(rule.increment) * ballots.allWeight;
-  return ballots.budgets.map((budget) => {
-    const [given, parts] = [
-      budget * grain * (weightUnit * first + raise),
-      ballots.allWeight * first * weightUnit,
-    ];
-    check(given % parts === 0n, 'the grain is too coarse for the endowment');
-    return given / parts;
+  const raise =
+    rule.name === 'equal-shares' ? BigInt(raises) * whole(rule.increment) * ballots.allWeight : 0n;
+  const parts = ballots.allWeight * first * weightUnit;
+  const given = ballots.budgets.map((budget) => {
+    const all = rule.name === 'equal-shares' ? budget * grain * (weightUnit * first + raise) : 0n;
+    check(all % parts === 0n, 'the grain is too coarse for the endowment');
+    return all / parts;
   });
+  const stated = rule.name === 'equal-shares' ? given.map(String) : [];
+  const right = raises !== paper.raises || canonicalText(endowment) === canonicalText(stated);
+  check(right, 'the endowment is not the share of the budget');
+  return given.map((amount) => groups.map(() => amount));
+}
+
+/** A winner with its payments; or a price only, in the overrun and at the stop. */
+export type ReadPurchase = CertifiedPrice & Partial<CertifiedWinner>;
+
+/** Who is said to have won and lost: each project once, and chosen by the part of the rule that may choose it. */
+export function readOutcome({ rule, projects, winners, losers, raises, overrun, stop }: TallyCertificate) {
+  const listed = new Set([...winners, ...losers].map(({ project }) => project));
+  const once = winners.length + losers.length === projects.length && listed.size === projects.length;
+  check(
+    once && projects.every(({ id }) => listed.has(id)),
+    'winners and losers are not all projects, each once',
+  );
+  const completion = rule.name === 'equal-shares' ? rule.completion : rule.name;
+  const add1 = completion === 'add1' || completion === 'add1u';
+  const second = completion === 'add1u' ? 'greedy' : completion === 'add1' ? 'none' : completion;
+  const first = rule.name === 'equal-shares' ? 'equal-shares' : second;
+  const shared = winners.filter(({ by }) => by === 'equal-shares');
+  const inOrder = winners.every(({ by }, place) => by === (place < shared.length ? first : second));
+  check(inOrder, 'a winner was chosen by another rule');
+  const raised = Number.isSafeInteger(raises) && raises >= 0 && (add1 || raises + overrun.length === 0);
+  check(raised, 'endowments were raised against the rule');
+  const stops = rule.name !== 'equal-shares' && !rule.skip;
+  check(stop.length === 0 || (stops && stop.length === 1), 'the count stopped against the rule');
+  const rest: ReadPurchase[] = [...winners.slice(shared.length), ...stop];
+  return { shared, rest, second, add1 };
+}
+
+/** What each group is said to have paid, in each budget. */
+export function readPayments(payments: readonly CertifiedPayment[]): Map<number, readonly bigint[]> {
+  const paid = new Map<number, readonly bigint[]>();
+  for (const { groups, amounts } of payments) {
+    const exact = amounts.map(whole);
+    for (const group of groups) check(paid.size < paid.set(group, exact).size, `group ${group} pays twice`);
+  }
+  return paid;
 }

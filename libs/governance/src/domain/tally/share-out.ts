@@ -139,7 +139,7 @@ class SharesRun {
   /** The price per utility if every supporter could pay it in full: nothing can be cheaper. */
   private firstBound(project: number): number {
     const total = this.box.supportTotal[project] as number;
-    if (total === 0) return Number.POSITIVE_INFINITY;
+    if (this.box.eligible[project] === 0) return Number.POSITIVE_INFINITY;
     let worst = 0;
     for (const purse of this.purses) {
       worst = Math.max(worst, (purse.cost[project] as number) / total / purse.total);

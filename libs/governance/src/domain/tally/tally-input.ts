@@ -38,7 +38,7 @@ export interface TallyVoter {
 export type Utility = 'cost' | 'cardinality';
 export type Completion = 'none' | 'add1' | 'add1u' | 'phragmen';
 
-export interface EqualSharesRule {
+export interface EqualSharesRule extends Threshold {
   readonly name: 'equal-shares';
   readonly utility: Utility;
   readonly completion: Completion;
@@ -49,20 +49,24 @@ export interface EqualSharesRule {
   readonly increment?: string;
 }
 
-export interface PhragmenRule {
+export interface PhragmenRule extends Threshold {
   readonly name: 'phragmen';
   /** Whether a project that no longer fits is passed over; otherwise the count stops there. */
   readonly skip: boolean;
 }
 
-export interface GreedyRule {
+export interface GreedyRule extends Threshold {
   readonly name: 'greedy';
   /** `cost` takes projects in order of votes or points, as cities do; `cardinality` by votes per unit of cost. */
   readonly utility: Utility;
-  /** Projects with a total below this are out before the count. */
-  readonly threshold: string;
   /** Whether a project that no longer fits is passed over; otherwise the count stops there. */
   readonly skip: boolean;
+}
+
+/** Projects whose votes or points stay below this are out before the count, by any rule. */
+interface Threshold {
+  /** 0 when absent. */
+  readonly threshold?: string;
 }
 
 export type TallyRule = EqualSharesRule | PhragmenRule | GreedyRule;

@@ -68,10 +68,8 @@ function count(box: BallotBox, rule: TallyRule): Count {
 
 function checkRule(rule: TallyRule, budgets: number): TallyProblem | undefined {
   const refuse = (detail: string) => problem('invalid_tally_input', detail);
-  if (rule.name === 'greedy') {
-    const threshold = parseRational(rule.threshold);
-    if (!threshold || threshold.n < 0n) return refuse('the threshold must be a number, zero or above');
-  }
+  const threshold = parseRational(rule.threshold ?? '0');
+  if (!threshold || threshold.n < 0n) return refuse('the threshold must be a number, zero or above');
   if (rule.name === 'equal-shares' && rule.increment !== undefined) {
     const increment = parseRational(rule.increment);
     if (!increment || increment.n <= 0n) return refuse('the increment must be an amount above zero');
