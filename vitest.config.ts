@@ -25,6 +25,8 @@ export default defineConfig({
         ...shared,
         test: {
           name: 'integration',
+          // After the unit tests: they are quick to fail, and these take the machine's cores for their servers.
+          sequence: { groupOrder: 1 },
           include: [
             '{apps,libs}/*/src/**/*.int-spec.ts',
             'test/integration/**/*.int-spec.ts',
