@@ -1,5 +1,5 @@
 import type { ProblemCode } from '@beamtime/contracts';
-import { err, type Problem, problem, type Result } from '@beamtime/kernel';
+import { err, ok, type Problem, problem, type Result } from '@beamtime/kernel';
 import type { ModelLookup, ServableRevision } from './ports.js';
 
 /** Splits `name@revision`; the revision is undefined when not named. */
@@ -23,4 +23,15 @@ export async function findModel(
   }
   const { name, revision } = splitModelText(text);
   return lookup.find(name, revision === 'main' ? undefined : revision);
+}
+
+/** Whether what an allocation names covers a model; refused with a problem otherwise. For what needs no hold. */
+export function requireGranted(
+  patterns: readonly string[],
+  target: ServableRevision,
+): Result<ServableRevision, Problem<'access.model-not-granted'>> {
+  const { modelId, suiteId } = target.policyModel;
+  if (patterns.some((pattern) => pattern === '*' || pattern === modelId || pattern === suiteId))
+    return ok(target);
+  return err(problem('access.model-not-granted', `The allocation does not cover ${target.modelName}`));
 }

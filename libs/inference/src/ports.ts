@@ -1,11 +1,21 @@
-import type { ProblemCode, Scope } from '@beamtime/contracts';
-import type { AllocationId, HoldId, ModelId, PersonId, Problem, Result, Unit } from '@beamtime/kernel';
+import type { PolicyModel, ProblemCode, Scope } from '@beamtime/contracts';
+import type {
+  AllocationId,
+  ApiKeyId,
+  HoldId,
+  ModelId,
+  PersonId,
+  Problem,
+  Result,
+  Unit,
+} from '@beamtime/kernel';
 
 type Expected<T> = Promise<Result<T, Problem<ProblemCode>>>;
 
 /** The key that asks, as the guard admitted it. */
 export interface Caller {
   readonly allocationId: AllocationId;
+  readonly keyId: ApiKeyId;
   readonly personId: PersonId;
   readonly scopes: readonly Scope[];
 }
@@ -16,20 +26,22 @@ export interface ServableRevision {
   readonly modelName: string;
   /** `step1000`; the final one when the caller named none or `main`. */
   readonly revision: string;
+  /** What policies go by. */
+  readonly policyModel: PolicyModel;
 }
 
 /** Port to the catalogue. */
 export interface ModelLookup {
   find(name: string, revision: string | undefined): Expected<ServableRevision>;
-  /** Names of the ready models that match any of these patterns. */
-  list(modelIds: readonly ModelId[] | 'all'): Promise<{ modelId: ModelId; name: string; readyAt: Date }[]>;
+  /** The models with weights among those that an allocation covers: `*`, suite ids and model ids. */
+  list(patterns: readonly string[]): Promise<{ name: string; readyAt: Date }[]>;
 }
 export const MODEL_LOOKUP = Symbol('ModelLookup');
 
 export interface HoldRequest {
   readonly requestId: string;
   readonly caller: Caller;
-  readonly modelId: ModelId;
+  readonly target: ServableRevision;
   readonly scope: Scope;
   readonly unit: Unit;
   readonly amount: number;
@@ -43,8 +55,8 @@ export interface Metering {
   post(holdId: HoldId, used: number, facts: Readonly<Record<string, unknown>>): Promise<void>;
   /** Frees all of it. */
   release(holdId: HoldId): Promise<void>;
-  /** The models that an allocation covers. */
-  grantedModels(caller: Caller): Promise<readonly ModelId[] | 'all'>;
+  /** What an allocation covers: `*`, suite ids and model ids; empty when it is not active. */
+  grantedModels(caller: Caller): Promise<readonly string[]>;
 }
 export const METERING = Symbol('Metering');
 

@@ -22,7 +22,7 @@ class Book implements Metering {
     return Promise.resolve();
   }
   grantedModels() {
-    return Promise.resolve('all' as const);
+    return Promise.resolve(['*']);
   }
 }
 

@@ -27,7 +27,7 @@ export async function runMetered<T>(
   const hold = await metering.hold({
     requestId,
     caller,
-    modelId: target.modelId,
+    target,
     scope,
     unit,
     amount: atMost,

@@ -16,12 +16,12 @@ import {
   MODEL_LOOKUP,
   type ModelLookup,
   ModelServing,
+  requireGranted,
   showCapture,
 } from '@beamtime/inference';
 import type { ArtifactId } from '@beamtime/kernel';
 import {
   type ApiKeyPrincipal,
-  deny,
   Endpoint,
   Gone,
   Input,
@@ -51,10 +51,7 @@ export class CapturesController {
   ): Promise<ResponseOf<typeof estimateCaptureEndpoint>> {
     const { model, ...request } = input.body;
     const target = unwrap(await findModel(this.models, model));
-    const granted = await this.metering.grantedModels(caller);
-    if (granted !== 'all' && !granted.includes(target.modelId)) {
-      deny('access.model-not-granted', `The allocation does not cover ${target.modelName}`);
-    }
+    unwrap(requireGranted(await this.metering.grantedModels(caller), target));
     return unwrap(await estimateCapture(this.serving, { caller, target, request, signal }));
   }
 

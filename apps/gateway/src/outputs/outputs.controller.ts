@@ -30,6 +30,7 @@ import {
   MODEL_LOOKUP,
   type ModelLookup,
   ModelServing,
+  requireGranted,
   type ServableRevision,
   type ServerCall,
   tokenizeAnswer,
@@ -323,14 +324,7 @@ export class OutputsController {
     ...named: (string | undefined)[]
   ): Promise<ServableRevision> {
     const target = unwrap(await findModel(this.models, ...named));
-    const models = await this.metering.grantedModels(caller);
-    if (models !== 'all' && !models.includes(target.modelId)) {
-      throw new ProblemException({
-        code: 'access.model-not-granted',
-        detail: `The allocation does not cover ${target.modelName}`,
-      });
-    }
-    return target;
+    return unwrap(requireGranted(await this.metering.grantedModels(caller), target));
   }
 
   private async free<T>(
