@@ -47,7 +47,7 @@ export class Consortium {
       module: GovernanceServiceModule,
       schemas: governanceSchemas,
       identity: IdentityModule,
-      settings: { BEAMTIME_LOG_LEVEL: process.env['BEAMTIME_LOG_LEVEL'] ?? 'error' },
+      settings: { BEAMTIME_LOG_LEVEL: process.env['BEAMTIME_LOG_LEVEL'] ?? 'fatal' },
     });
     const transactor = service.app.get(Transactor);
     const anonymous = createApiClient(service.url);
