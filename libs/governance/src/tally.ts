@@ -2,9 +2,11 @@
 
 export { canonicalText } from './domain/tally/canonical-text.js';
 export * from './domain/tally/certificate.js';
+export * from './domain/tally/double-majority.js';
 export { decimalText, parseRational, type Rational, rationalText } from './domain/tally/rational.js';
 export type { Verdict } from './domain/tally/read-certificate.js';
 export * from './domain/tally/read-pabulib.js';
+export * from './domain/tally/schulze.js';
 export { sha256 } from './domain/tally/sha256.js';
 export * from './domain/tally/tally.js';
 export * from './domain/tally/tally-input.js';

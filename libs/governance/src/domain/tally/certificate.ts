@@ -89,7 +89,7 @@ export type LossReason =
   | { readonly code: 'unsupported' }
   /** Another version of the same suite won. */
   | { readonly code: 'variant'; readonly winner: string }
-  /** Equal Shares: what its supporters had left in all, in each budget; in one of them less than it costs. */
+  /** Equal Shares: what its supporters had left in all, exact, in units of costs; in one budget less than it costs. */
   | { readonly code: 'unaffordable'; readonly left: readonly string[] }
   /** What was left of each budget in the end; in one of them less than it costs. */
   | { readonly code: 'no_room'; readonly left: readonly string[] }

@@ -7,7 +7,7 @@ import { chargeShares, leftOfSupporters, type SharesAccount } from './charge-sha
 import { equalShares } from './equal-shares.js';
 import { takeGreedily } from './greedy.js';
 import { phragmen } from './phragmen.js';
-import { lcm, rational } from './rational.js';
+import { lcm, rational, rationalText } from './rational.js';
 import type { ShareOutcome } from './share-out.js';
 import type { EqualSharesRule } from './tally-input.js';
 
@@ -24,7 +24,7 @@ export function countByEqualShares(box: BallotBox, rule: EqualSharesRule): Count
   const won = [...chosen, ...filled.winners];
   const unaffordable = (project: number) => ({
     code: 'unaffordable' as const,
-    left: leftOfSupporters(box, account, project).map(String),
+    left: leftOfSupporters(box, account, project).map((left) => rationalText(rational(left, grain))),
   });
   return {
     winners: [...sharedFor(box, shares, account, grain, 1n), ...votedIn(box, filled.winners)],

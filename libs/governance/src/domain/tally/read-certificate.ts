@@ -62,6 +62,13 @@ export function largest(all: readonly bigint[]): bigint {
   return top;
 }
 
+/** n/d in lowest terms. */
+export function exactText(n: bigint, d: bigint): string {
+  let [a, b] = [d, n];
+  while (b !== 0n) [a, b] = [b, a % b];
+  return d === a ? `${n / a}` : `${n / a}/${d / a}`;
+}
+
 export function least(a: bigint, b: bigint): bigint {
   return a < b ? a : b;
 }

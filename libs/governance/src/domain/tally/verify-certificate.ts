@@ -3,6 +3,7 @@ import type { TallyCertificate } from './certificate.js';
 import {
   check,
   endowmentsAfter,
+  exactText,
   largest,
   least,
   type ReadProject as Project,
@@ -185,7 +186,8 @@ class Audit {
       const left = this.left.map((_, r) => sumOver(p, (group, weight) => weight * this.has(r, group)));
       const short = left.some((sum, r) => sum < this.due(p, r));
       check(second === 'none' ? short : stoppedBy !== undefined || !this.fits(p), `${p.id} could be bought`);
-      if (second === 'none') this.lose(p, { code: 'unaffordable', left: left.map(String) });
+      const had = left.map((sum) => exactText(sum, this.grain));
+      if (second === 'none') this.lose(p, { code: 'unaffordable', left: had });
       else if (stoppedBy && p.id !== stoppedBy) this.lose(p, { code: 'after_stop', stoppedBy });
       else this.lose(p, { code: 'no_room', left: this.pot.map(String) });
     }
