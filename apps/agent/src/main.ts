@@ -1,1 +1,75 @@
-export {};
+import { LocalExecutor } from '@beamtime/executors';
+import { Command } from 'commander';
+import { Agent } from './agent.js';
+import { type AgentConfig, AgentConfigError, loadAgentConfig } from './agent-config.js';
+import { Fenced, KeyRefused } from './facility.js';
+import { lockStateFolder } from './lock-state-folder.js';
+import { logToStderr } from './log.js';
+
+/** Exit codes that a supervisor may act on: configuration (sysexits.h EX_CONFIG), or another agent took over. */
+const exitCodes = { crashed: 1, superseded: 3, config: 78 } as const;
+
+async function runAgent(file: string): Promise<void> {
+  const config = loadAgentConfig(file, process.env);
+  const unlock = lockStateFolder(config.stateDir);
+  const agent = new Agent(config, executorOf(config), logToStderr);
+  let asked = 0;
+  const end = (): void => {
+    if (asked++ === 0) agent.stop();
+    else agent.kill();
+  };
+  process.on('SIGINT', end);
+  process.on('SIGTERM', end);
+  process.on('SIGUSR2', () => agent.drain());
+  try {
+    await agent.run();
+  } finally {
+    unlock();
+  }
+}
+
+function executorOf(config: AgentConfig): LocalExecutor {
+  const { devices } = config.gpus;
+  return new LocalExecutor({
+    command: config.runner.command,
+    passEnv: config.runner.passEnv,
+    stateDir: config.stateDir,
+    ...(devices === undefined ? {} : { devices: devices.map(String) }),
+  });
+}
+
+function explain(error: unknown): number {
+  if (error instanceof AgentConfigError) {
+    logToStderr('error', error.message);
+    return exitCodes.config;
+  }
+  if (error instanceof KeyRefused) {
+    logToStderr(
+      'error',
+      `the facility does not accept this agent's key (${error.message}); an operator of the lab gets a new one with \`beamtime cluster key\``,
+    );
+    return exitCodes.config;
+  }
+  if (error instanceof Fenced) {
+    logToStderr('error', `a newer agent of this cluster has taken over: ${error.message}`);
+    return exitCodes.superseded;
+  }
+  logToStderr('error', error instanceof Error ? (error.stack ?? error.message) : String(error));
+  return exitCodes.crashed;
+}
+
+const program = new Command('beamtime-agent')
+  .description(
+    'Leases work from the facility and runs it on this cluster. SIGTERM ends it in order, SIGUSR2 drains it.',
+  )
+  .requiredOption('--config <file>', "the agent's YAML file")
+  .action(async ({ config }: { config: string }) => {
+    try {
+      await runAgent(config);
+    } catch (error) {
+      process.exitCode = explain(error);
+    }
+    // Sockets of the HTTP client may linger; nothing of ours is left to wait for.
+    process.exit();
+  });
+await program.parseAsync();

@@ -1,0 +1,256 @@
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { cpus, hostname, totalmem } from 'node:os';
+import { join } from 'node:path';
+import {
+  type AgentTimes,
+  type AttemptRef,
+  type ClusterInventory,
+  registerAgent,
+  type SyncAnswer,
+  syncAgent,
+} from '@beamtime/contracts';
+import type { Executor } from '@beamtime/executors';
+import type { AgentConfig } from './agent-config.js';
+import { AttemptRun } from './attempt-run.js';
+import { declineOffer } from './decline-offer.js';
+import { Facility, Fenced, isPassing, KeyRefused, pause } from './facility.js';
+import { GpuSlots } from './gpu-slots.js';
+import { InputCache } from './input-cache.js';
+import type { Log } from './log.js';
+import { refusalOf } from './own-policy.js';
+import { ServeTunnels } from './tunnel/serve-tunnels.js';
+
+export const agentVersion = '0.1.0';
+
+/** While this file lies in the state folder, the agent drains; `beamtime agent drain` puts it there. */
+export const drainFile = 'drain';
+const retryBaseMs = 200;
+const retryMaxMs = 2_000;
+
+type Registration = { incarnation: number; times: AgentTimes; gatewayUrls: readonly string[] };
+
+/** The agent of one cluster: dials out, takes what its policy admits, and never outlives a lease. */
+export class Agent {
+  private readonly facility: Facility;
+  private readonly slots: GpuSlots;
+  private readonly cache: InputCache;
+  private readonly runs = new Map<string, { run: AttemptRun; done: Promise<void> }>();
+  private readonly stopping = new AbortController();
+  private readonly wake = new EventTarget();
+  private tunnels: ServeTunnels | undefined;
+  private draining = false;
+
+  constructor(
+    private readonly config: AgentConfig,
+    private readonly executor: Executor,
+    private readonly log: Log,
+  ) {
+    this.facility = new Facility(config.facility.replace(/\/$/, ''), config.key);
+    this.slots = new GpuSlots(config.gpus.count);
+    this.cache = new InputCache(join(config.stateDir, 'cache'), config.cacheBytesMax);
+  }
+
+  /** Runs until stopped. Throws Fenced when a newer agent took over, KeyRefused when the key is of no use. */
+  async run(): Promise<void> {
+    const stopped = await this.endLeftovers();
+    const registration = await this.register(stopped);
+    const { incarnation, gatewayUrls } = registration;
+    this.tunnels = new ServeTunnels(
+      this.config.gateways ?? (gatewayUrls.length > 0 ? gatewayUrls : [this.config.facility]),
+      this.config.key,
+      this.log,
+    );
+    this.log('info', 'registered', { incarnation, leaseTtlMs: registration.times.leaseTtlMs });
+    try {
+      await this.syncUntilStopped(registration);
+    } catch (error) {
+      if (error instanceof Fenced) for (const { run } of this.runs.values()) run.leave(error);
+      throw error;
+    } finally {
+      await Promise.all([...this.runs.values()].map(({ done }) => done));
+      this.tunnels.closeAll();
+    }
+  }
+
+  /** Takes nothing new; what runs goes on. */
+  drain(on = true): void {
+    this.draining = on;
+    this.log('info', on ? 'draining: nothing new is taken' : 'taking work again');
+    this.wake.dispatchEvent(new Event('wake'));
+  }
+
+  /** Ends in order: what runs saves its state and goes back to the queue. */
+  stop(): void {
+    if (this.stopping.signal.aborted) return;
+    this.log('info', 'stopping: running attempts save their state and go back to the queue');
+    this.stopping.abort();
+    for (const { run } of this.runs.values()) run.ask({ kind: 'preempt', reason: 'the agent is stopping' });
+    this.wake.dispatchEvent(new Event('wake'));
+  }
+
+  /** Ends at once. */
+  kill(): void {
+    this.stop();
+    for (const { run } of this.runs.values()) run.leave(new Error('the agent is being ended'));
+  }
+
+  /** Programs that an earlier process of this agent left running, and folders without one. Never anybody else's. */
+  private async endLeftovers(): Promise<AttemptRef[]> {
+    const folder = join(this.config.stateDir, 'attempts');
+    await mkdir(folder, { recursive: true });
+    const stopped = new Map<string, AttemptRef>();
+    for (const left of await this.executor.leftovers()) {
+      this.log('warn', 'ending what an earlier agent left behind', {
+        job: left.jobId,
+        attempt: left.attempt,
+      });
+      await this.executor.kill(left);
+      await this.executor.forget(left);
+      stopped.set(`${left.jobId}.${left.attempt}`, { jobId: left.jobId, attempt: left.attempt });
+    }
+    for (const name of await readdir(folder)) {
+      const match = /^(job_[0-9a-z]{26})\.(\d+)$/.exec(name);
+      if (match?.[1] !== undefined) stopped.set(name, { jobId: match[1], attempt: Number(match[2]) });
+      await rm(join(folder, name), { recursive: true, force: true });
+    }
+    return [...stopped.values()];
+  }
+
+  private async register(stopped: readonly AttemptRef[]): Promise<Registration> {
+    const instanceId = randomUUID();
+    const body = { instanceId, agentVersion, ...this.offering(), stopped: [...stopped] };
+    for (let tries = 0; ; tries++) {
+      try {
+        return await this.facility.once(registerAgent, { body });
+      } catch (error) {
+        // A wrong key at the start will not put itself right.
+        if (error instanceof KeyRefused || !isPassing(error)) throw error;
+        if (this.stopping.signal.aborted) throw error;
+        if (tries === 0)
+          this.log('warn', 'the facility cannot be reached yet', { error: (error as Error).message });
+        await pause(Math.min(retryMaxMs, retryBaseMs * 2 ** tries), this.stopping.signal);
+      }
+    }
+  }
+
+  private async syncUntilStopped(registration: Registration): Promise<void> {
+    let { times } = registration;
+    let failures = 0;
+    while (!this.stopping.signal.aborted || this.runs.size > 0) {
+      const sentAtMs = performance.now();
+      try {
+        const answer = await this.syncOnce(registration.incarnation, times);
+        if (failures > 0) this.log('info', 'the facility is back');
+        failures = 0;
+        times = answer.times;
+        this.obey(answer, sentAtMs, registration);
+        await this.pauseOrWake(times.pollIntervalMs);
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+        if (failures++ === 0) {
+          this.log('warn', 'sync failed; trying again while the leases last', {
+            error: (error as Error).message,
+          });
+        }
+        await this.pauseOrWake(Math.min(times.leaseTtlMs / 8, retryBaseMs * 2 ** failures));
+      }
+    }
+  }
+
+  private syncOnce(incarnation: number, times: AgentTimes): Promise<SyncAnswer> {
+    const held = [...this.runs.values()].filter(({ run }) => run.accepted);
+    const stopping = this.stopping.signal.aborted;
+    return this.facility.once(
+      syncAgent,
+      {
+        body: {
+          incarnation,
+          ...this.offering(),
+          draining: this.isDraining(),
+          attempts: held.map(({ run }) => ({ jobId: run.jobId, attempt: run.attempt, state: run.state })),
+          wait: !stopping,
+        },
+      },
+      { timeoutMs: times.longPollMs + Math.max(1_000, times.leaseTtlMs / 2) },
+    );
+  }
+
+  private offering(): { inventory: ClusterInventory; policy: AgentConfig['policy'] } {
+    const { gpus, policy } = this.config;
+    return {
+      policy,
+      inventory: {
+        gpus: gpus.count,
+        gpuType: gpus.type,
+        gpuMemoryMiB: gpus.memoryMiB,
+        executor: this.executor.kind,
+        hostName: hostname().slice(0, 255),
+        cpus: Math.max(1, cpus().length),
+        memoryMiB: Math.max(1, Math.floor(totalmem() / 1_048_576)),
+      },
+    };
+  }
+
+  private isDraining(): boolean {
+    return this.draining || this.stopping.signal.aborted || existsSync(join(this.config.stateDir, drainFile));
+  }
+
+  private obey(answer: SyncAnswer, sentAtMs: number, registration: Registration): void {
+    const { leaseTtlMs, stopMarginMs } = answer.times;
+    const runOf = (ref: AttemptRef): AttemptRun | undefined => this.runs.get(keyOf(ref))?.run;
+    for (const ref of answer.renewed) runOf(ref)?.renew(sentAtMs, leaseTtlMs, stopMarginMs);
+    for (const ref of answer.stop)
+      runOf(ref)?.leave(new Fenced('attempt', 'the facility gave it to another'));
+    for (const ref of answer.cancel) runOf(ref)?.ask({ kind: 'cancel', reason: ref.reason });
+    for (const ref of answer.preempt) runOf(ref)?.ask({ kind: 'preempt', reason: ref.reason });
+    for (const offer of answer.offers) this.consider(offer, { ...registration, times: answer.times });
+  }
+
+  private consider(offer: SyncAnswer['offers'][number], registration: Registration): void {
+    if (this.runs.has(keyOf(offer)) || this.tunnels === undefined) return;
+    const refusal = refusalOf(offer, this.config.policy, {
+      freeGpus: this.slots.freeCount,
+      draining: this.isDraining(),
+      hourUtc: new Date().getUTCHours(),
+    });
+    const gpuIndices = refusal === null ? this.slots.take(offer.resources.gpus) : null;
+    if (gpuIndices === null) {
+      void declineOffer(
+        this.facility,
+        offer,
+        registration.incarnation,
+        refusal ?? 'no GPUs are free',
+        this.log,
+      );
+      return;
+    }
+    const run = new AttemptRun(offer, {
+      facility: this.facility,
+      executor: this.executor,
+      cache: this.cache,
+      folder: join(this.config.stateDir, 'attempts'),
+      incarnation: registration.incarnation,
+      gpuIndices,
+      times: registration.times,
+      tunnels: this.tunnels,
+      log: this.log,
+    });
+    const done = run.run().finally(() => {
+      this.slots.giveBack(gpuIndices);
+      this.runs.delete(keyOf(offer));
+      this.wake.dispatchEvent(new Event('wake'));
+    });
+    this.runs.set(keyOf(offer), { run, done });
+  }
+
+  private pauseOrWake(ms: number): Promise<void> {
+    const woken = new AbortController();
+    const wake = (): void => woken.abort();
+    this.wake.addEventListener('wake', wake, { once: true });
+    return pause(ms, woken.signal).finally(() => this.wake.removeEventListener('wake', wake));
+  }
+}
+
+const keyOf = (ref: AttemptRef): string => `${ref.jobId}.${ref.attempt}`;

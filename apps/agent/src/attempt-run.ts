@@ -1,0 +1,301 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type AttemptAssignment,
+  type AttemptState,
+  acceptAttempt,
+  type RunnerEvent,
+  runnerEvent,
+  serveTokenVariable,
+} from '@beamtime/contracts';
+import { type Executor, outputFiles, type ProgramRef, type ProgramStatus } from '@beamtime/executors';
+import { AttemptReporter } from './attempt-reporter.js';
+import { type Facility, Fenced, pause } from './facility.js';
+import { FollowFile } from './follow-file.js';
+import { type InputCache, StagingFailed } from './input-cache.js';
+import { Lease } from './lease.js';
+import type { Log } from './log.js';
+import { type Outcome, outcomeOf, type StopWish } from './outcome.js';
+import { TakeOutputs } from './take-outputs.js';
+import type { ServeTunnels } from './tunnel/serve-tunnels.js';
+import { UploadFiles } from './upload-files.js';
+
+/** What an attempt needs of its agent. */
+export interface RunPlace {
+  readonly facility: Facility;
+  readonly executor: Executor;
+  readonly cache: InputCache;
+  readonly folder: string;
+  readonly incarnation: number;
+  readonly gpuIndices: readonly number[];
+  readonly times: { readonly leaseTtlMs: number; readonly stopMarginMs: number };
+  readonly tunnels: ServeTunnels;
+  readonly log: Log;
+}
+
+const lookEveryMs = 150;
+/** How long a program may take to save its state and end, before it is killed. */
+const graceMs = { cancel: 10_000, preempt: 60_000, time: 30_000 } as const;
+/** Output beyond this is a program gone wild: it is ended before it fills the disk. */
+const outputBytesMax = 256 * 1024 * 1024;
+const keptTailChars = 2_000;
+
+/** One attempt from accepted offer to reported end. */
+export class AttemptRun {
+  readonly jobId: string;
+  readonly attempt: number;
+  /** Told with every sync, as soon as the offer is accepted and until the end is reported. */
+  state: AttemptState = 'offered';
+  accepted = false;
+  private lease: Lease;
+  private readonly abort = new AbortController();
+  private readonly reporter: AttemptReporter;
+  private readonly outputs: TakeOutputs;
+  private wish: (StopWish & { sinceMs: number; told: boolean }) | undefined;
+  private program: ProgramRef | undefined;
+  private failedEvent: { code: string; detail: string } | undefined;
+  private stderrTail = '';
+  private readonly serveToken = randomBytes(24).toString('base64url');
+
+  constructor(
+    ref: { readonly jobId: string; readonly attempt: number },
+    private readonly place: RunPlace,
+  ) {
+    this.jobId = ref.jobId;
+    this.attempt = ref.attempt;
+    this.lease = new Lease(performance.now(), place.times.leaseTtlMs, place.times.stopMarginMs);
+    const address = { ...ref, incarnation: place.incarnation };
+    const uploads = new UploadFiles(place.facility, address, this.workdir, join(this.home, 'outbox'));
+    this.reporter = new AttemptReporter(place.facility, address, this.abort.signal, (error) =>
+      this.leave(error as Error),
+    );
+    this.outputs = new TakeOutputs(uploads, this.reporter, this.abort.signal, (...line) => this.say(...line));
+  }
+
+  private get home(): string {
+    return join(this.place.folder, `${this.jobId}.${this.attempt}`);
+  }
+  private get workdir(): string {
+    return join(this.home, 'work');
+  }
+
+  renew(sentAtMs: number, ttlMs: number, stopMarginMs: number): void {
+    this.lease.renew(sentAtMs, ttlMs, stopMarginMs);
+  }
+
+  /** Asks the program to end; the first wish counts, unless a cancel follows a preemption. */
+  ask(wish: StopWish): void {
+    if (this.wish !== undefined && !(this.wish.kind === 'preempt' && wish.kind === 'cancel')) return;
+    this.wish = { ...wish, sinceMs: performance.now(), told: false };
+  }
+
+  /** No longer ours: end it now and say nothing. */
+  leave(error: Error): void {
+    if (this.abort.signal.aborted) return;
+    this.say('warn', 'attempt given up', { why: error.message });
+    this.abort.abort(error);
+  }
+
+  /** Never throws; when it resolves nothing of the attempt is left here. */
+  async run(): Promise<void> {
+    const guard = setInterval(() => {
+      if (this.lease.mustStop()) this.leave(new Error('the lease could not be renewed in time'));
+    }, 50);
+    try {
+      const outcome = await this.work();
+      await this.end(outcome);
+    } catch (error) {
+      if (!this.abort.signal.aborted && !(error instanceof Fenced)) {
+        this.say('error', 'attempt failed here', { error: (error as Error).message });
+        await this.reportFailure(error as Error);
+      }
+    } finally {
+      clearInterval(guard);
+      await this.cleanUp();
+    }
+  }
+
+  private async work(): Promise<Outcome> {
+    const assignment = await this.accept();
+    await this.enter('staging');
+    await this.stage(assignment);
+    if (this.wish?.kind === 'cancel') return { state: 'cancelled', reason: this.wish.reason };
+    if (this.wish !== undefined) return { state: 'preempted', reason: this.wish.reason };
+    const started = await this.place.executor.start({
+      jobId: this.jobId,
+      attempt: this.attempt,
+      kind: assignment.runner.kind,
+      workdir: this.workdir,
+      jobFile: join(this.home, 'job.json'),
+      gpus: assignment.resources.gpus,
+      gpuIndices: this.place.gpuIndices,
+      env: assignment.runner.kind === 'serve' ? { [serveTokenVariable]: this.serveToken } : {},
+      maxSeconds: assignment.secondsLeft,
+    });
+    if (!started.ok) return { state: 'failed', reason: started.error.detail, retriable: true };
+    this.program = started.value;
+    await this.enter('running');
+    const status = await this.follow(started.value, assignment);
+    return outcomeOf({
+      kind: assignment.runner.kind,
+      status,
+      wish: this.wish,
+      failed: this.failedEvent,
+      stderrTail: this.stderrTail,
+    });
+  }
+
+  private async accept(): Promise<AttemptAssignment> {
+    const sentAtMs = performance.now();
+    const { jobId, attempt } = this;
+    const body = { incarnation: this.place.incarnation };
+    const assignment = await this.place.facility.call(
+      acceptAttempt,
+      { params: { jobId, attempt }, body },
+      this.abort.signal,
+    );
+    const { leaseTtlMs, stopMarginMs } = this.place.times;
+    this.lease = new Lease(sentAtMs, leaseTtlMs, stopMarginMs);
+    this.accepted = true;
+    this.state = 'accepted';
+    this.say('info', 'accepted', { kind: assignment.runner.kind, resume: assignment.resume?.step });
+    return assignment;
+  }
+
+  private async enter(state: 'staging' | 'running' | 'finalizing'): Promise<void> {
+    this.state = state;
+    await this.reporter.state({ state });
+  }
+
+  private async stage(assignment: AttemptAssignment): Promise<void> {
+    await rm(this.home, { recursive: true, force: true });
+    await mkdir(this.workdir, { recursive: true });
+    const inputs = [...assignment.inputs, ...(assignment.resume?.files ?? [])];
+    await this.place.cache.stage(inputs, this.workdir, this.abort.signal);
+    await writeFile(join(this.home, 'job.json'), JSON.stringify(assignment.runner));
+  }
+
+  /** Follows the program's output until it has ended and all of it is read. */
+  private async follow(program: ProgramRef, assignment: AttemptAssignment): Promise<ProgramStatus> {
+    const stdout = new FollowFile(join(this.workdir, outputFiles.stdout));
+    const stderr = new FollowFile(join(this.workdir, outputFiles.stderr));
+    const endsAtMs = performance.now() + assignment.secondsLeft * 1000;
+    for (;;) {
+      this.abort.signal.throwIfAborted();
+      const status = await this.place.executor.poll(program);
+      const over = status.state === 'ended' || status.state === 'vanished';
+      for (const line of await stdout.lines(over)) await this.takeLine(line);
+      for (const line of await stderr.lines(over)) this.takeError(line);
+      if (over) return status;
+      if (performance.now() >= endsAtMs) this.ask({ kind: 'time', reason: 'the time bound is used up' });
+      if (stdout.bytesRead + stderr.bytesRead > outputBytesMax) {
+        throw new Error(`the program printed more than ${outputBytesMax} bytes`);
+      }
+      if (this.outputs.failed !== undefined) throw this.outputs.failed;
+      await this.pursueWish(program);
+      await pause(lookEveryMs, this.abort.signal);
+    }
+  }
+
+  private async pursueWish(program: ProgramRef): Promise<void> {
+    if (this.wish === undefined) return;
+    if (!this.wish.told) {
+      this.wish.told = true;
+      this.say('info', `asked to end: ${this.wish.reason}`);
+      await this.place.executor.signal(program, this.wish.kind === 'preempt' ? 'checkpoint' : 'stop');
+    } else if (performance.now() - this.wish.sinceMs > graceMs[this.wish.kind]) {
+      await this.place.executor.kill(program);
+    }
+  }
+
+  private async takeLine(line: string): Promise<void> {
+    const event = readEvent(line, this.jobId, this.attempt);
+    if (event === undefined) {
+      if (line !== '') this.reporter.log('stdout', `${line}\n`);
+      return;
+    }
+    if (event.kind === 'failed') this.failedEvent = event;
+    if (event.kind === 'ready') this.openTunnel(event);
+    await this.outputs.take(event);
+    // Results have an entry of their own and may be large.
+    if (event.kind !== 'evaluation') this.reporter.event(event);
+  }
+
+  private openTunnel(event: Extract<RunnerEvent, { kind: 'ready' }>): void {
+    const { jobId, attempt } = this;
+    this.place.tunnels.open(
+      { jobId, attempt, incarnation: this.place.incarnation },
+      { port: event.port, token: this.serveToken, revisions: event.revisions },
+    );
+  }
+
+  private takeError(line: string): void {
+    this.stderrTail = `${this.stderrTail}${line}\n`.slice(-keptTailChars);
+    this.reporter.log('stderr', `${line}\n`);
+  }
+
+  private async end(outcome: Outcome): Promise<void> {
+    const { state, reason, exitCode, retriable } = outcome;
+    if (state === 'succeeded') await this.enter('finalizing');
+    const missing = await this.outputs.settled();
+    await this.reporter.flush();
+    if (missing !== undefined && state === 'succeeded') {
+      await this.reportFailure(missing);
+      return;
+    }
+    this.say(state === 'failed' ? 'warn' : 'info', state, { reason });
+    await this.reporter.state({
+      state,
+      ...(reason === undefined ? {} : { reason: reason.slice(0, keptTailChars) }),
+      ...(exitCode === undefined ? {} : { exitCode }),
+      ...(retriable === undefined ? {} : { retriable }),
+    });
+    this.state = state;
+  }
+
+  private async reportFailure(error: Error): Promise<void> {
+    const full = (error as NodeJS.ErrnoException).code === 'ENOSPC' || /ENOSPC/.test(error.message);
+    const reason = full ? `the disk of this cluster is full: ${error.message}` : error.message;
+    const where = error instanceof StagingFailed ? 'staging' : 'the agent';
+    try {
+      await this.killProgram();
+      await this.reporter.flush();
+      await this.reporter.state({ state: 'failed', reason: `${where}: ${reason}`.slice(0, keptTailChars) });
+    } catch (refused) {
+      this.say('error', 'the failure could not be reported', { error: (refused as Error).message });
+    }
+  }
+
+  private async killProgram(): Promise<void> {
+    if (this.program !== undefined) await this.place.executor.kill(this.program);
+  }
+
+  private async cleanUp(): Promise<void> {
+    this.place.tunnels.close(this.jobId);
+    await this.killProgram();
+    this.abort.abort(new Error('the attempt is over'));
+    if (this.program !== undefined) await this.place.executor.forget(this.program);
+    await rm(this.home, { recursive: true, force: true }).catch((error: Error) =>
+      this.say('warn', 'the working folder could not be removed', { error: error.message }),
+    );
+  }
+
+  private say(...[level, message, fields]: Parameters<Log>): void {
+    this.place.log(level, message, { job: this.jobId, attempt: this.attempt, ...fields });
+  }
+}
+
+/** The event that a line holds; anything else that a program prints is text. */
+export function readEvent(line: string, jobId: string, attempt: number): RunnerEvent | undefined {
+  if (!line.startsWith('{')) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+  const parsed = runnerEvent.safeParse(value);
+  if (!parsed.success || parsed.data.jobId !== jobId || parsed.data.attempt !== attempt) return undefined;
+  return parsed.data;
+}
