@@ -1,5 +1,13 @@
 import type { ProblemCode, Scope } from '@beamtime/contracts';
-import { type ApiKeyId, err, type PersonId, type Problem, problem, type Result } from '@beamtime/kernel';
+import {
+  type AllocationId,
+  type ApiKeyId,
+  err,
+  type PersonId,
+  type Problem,
+  problem,
+  type Result,
+} from '@beamtime/kernel';
 import { Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import type { Actor } from '../ports.js';
@@ -12,7 +20,7 @@ export interface ApiKeys {
   create(
     tx: Tx,
     wanted: {
-      readonly allocationId: string;
+      readonly allocationId: AllocationId;
       readonly personId: PersonId;
       readonly scopes: readonly Scope[];
       readonly label: string;
@@ -69,7 +77,7 @@ export class CreateKey {
           : new Date(Math.min(Date.parse(wanted.expiresAt), allocation.endsAt.getTime()));
       const { personId } = actor;
       const made = await this.keys.create(tx, {
-        allocationId,
+        allocationId: allocation.allocationId,
         personId,
         scopes,
         label: wanted.label,

@@ -40,6 +40,12 @@ export class Apply {
   ): Promise<Result<Application, Refusal>> {
     const lab = labOf(actor, form.labId);
     if (!lab.ok) return lab;
+    const now = new Date();
+    const startsAt = form.startsAt === undefined ? now : new Date(form.startsAt);
+    const endsAt = new Date(form.endsAt);
+    if (endsAt <= startsAt || endsAt <= now) {
+      return err(problem('request.invalid', 'The end comes after the start, and after today'));
+    }
     return this.transactor.run(async (tx) => {
       const open = await tx.row<{ count: string }>(
         `SELECT count(*) FROM access.application
@@ -57,7 +63,7 @@ export class Apply {
       await tx.rows(
         `INSERT INTO access.application
            (id, lab_id, applicant_id, title, purpose, co_applicants, models, scopes, requested, starts_at, ends_at, tier)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10::timestamptz, now()), $11, $12)`,
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
         [
           id,
           lab.value,
@@ -68,8 +74,8 @@ export class Apply {
           form.models,
           form.scopes,
           JSON.stringify(form.requested),
-          form.startsAt ?? null,
-          form.endsAt,
+          startsAt,
+          endsAt,
           tierOf(form.requested),
         ],
       );

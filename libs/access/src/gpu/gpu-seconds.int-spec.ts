@@ -92,11 +92,15 @@ describe('GPU-seconds from pledge to job', () => {
 
   it('takes what a lab lends for operations, once', async () => {
     const lend = new LendToOperations(ledger, platform.transactor);
+    const delegate = { personId: newId('Person'), memberships: [{ labId: labA, role: 'delegate' }] };
     const loan = { loanId: 'spring', labId: labA, gpuSeconds: 30, reason: 'a new cluster' };
-    expect(await lend.execute(newId('Person'), loan)).toEqual({ ok: true, value: { available: 800 } });
-    expect(await lend.execute(newId('Person'), loan)).toEqual({ ok: true, value: { available: 800 } });
-    expect(await lend.execute(newId('Person'), { ...loan, gpuSeconds: 31 })).toMatchObject({
+    expect(await lend.execute(delegate, loan)).toEqual({ ok: true, value: { available: 800 } });
+    expect(await lend.execute(delegate, loan)).toEqual({ ok: true, value: { available: 800 } });
+    expect(await lend.execute(delegate, { ...loan, gpuSeconds: 31 })).toMatchObject({
       error: { code: 'access.id-reused' },
+    });
+    expect(await lend.execute(delegate, { ...loan, loanId: 'other', labId: labB })).toMatchObject({
+      error: { code: 'auth.forbidden' },
     });
   });
 

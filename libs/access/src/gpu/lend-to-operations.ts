@@ -1,9 +1,10 @@
-import { err, type LabId, ok, type PersonId, type Problem, problem, type Result } from '@beamtime/kernel';
+import { err, type LabId, ok, type Problem, problem, type Result } from '@beamtime/kernel';
 import { Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { labAccount } from '../domain/ledger/account-owner.js';
 import type { LedgerProblem } from '../domain/ledger/ledger-command.js';
 import { Ledger } from '../ledger/ledger.js';
+import type { Actor } from '../ports.js';
 import { gpuSeconds, openGpuAccount } from './gpu-accounts.js';
 
 export interface Loan {
@@ -23,22 +24,27 @@ export class LendToOperations {
   ) {}
 
   async execute(
-    actor: PersonId,
+    actor: Actor,
     loan: Loan,
-  ): Promise<Result<{ available: number }, LedgerProblem | Problem<'limit.exceeded'>>> {
+  ): Promise<Result<{ available: number }, LedgerProblem | Problem<'auth.forbidden'>>> {
+    const lends = actor.memberships.some(
+      ({ labId, role }) => role === 'secretariat' || (role === 'delegate' && labId === loan.labId),
+    );
+    if (!lends)
+      return err(problem('auth.forbidden', 'Only its delegate or the secretariat lends what a lab has'));
     return this.transactor.run(async (tx) => {
       const lab = labAccount(loan.labId);
       const movement = {
         unit: gpuSeconds,
         amount: loan.gpuSeconds,
         reference: loan.loanId,
-        actor,
+        actor: actor.personId,
         details: { reason: loan.reason },
       } as const;
       const outcomes = await this.ledger.apply(
         [
-          openGpuAccount(lab, 'consortium', actor),
-          openGpuAccount('operations', 'consortium', actor),
+          openGpuAccount(lab, 'consortium', actor.personId),
+          openGpuAccount('operations', 'consortium', actor.personId),
           { kind: 'transfer', id: `loan/${loan.loanId}`, from: 'issuer', to: lab, ...movement },
           { kind: 'transfer', id: `lent/${loan.loanId}`, from: lab, to: 'operations', ...movement },
         ],
@@ -46,9 +52,7 @@ export class LendToOperations {
       );
       for (const outcome of outcomes) if (!outcome.ok) return outcome;
       const operations = await this.ledger.balance(gpuSeconds, 'operations', tx);
-      if (operations === undefined)
-        return err(problem('limit.exceeded', 'the operations account is not open'));
-      return ok({ available: operations.available ?? 0 });
+      return ok({ available: operations?.available ?? 0 });
     });
   }
 }
