@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .chain import StepChain
-from .durable import Torn, check_folder, sha256_file, write_folder
+from .durable import Draft, Torn, check_folder, place
 from .refusals import Refused
 
 WEIGHTS = "model.safetensors"
@@ -21,17 +21,17 @@ RESUMABLES_KEPT = 2
 STATE_SCHEMA = "beamtime.runner-state/1"
 
 
-def write_checkpoint(folder: Path, model: Any, tokenizer_folder: Path, about: dict[str, Any]) -> list[dict[str, Any]]:
-    """Writes a folder that plain transformers loads; `about` goes into beamtime.json beside it."""
+def draft_checkpoint(folder: Path, model: Any, tokenizer_folder: Path, about: dict[str, Any]) -> Draft:
+    """A folder that plain transformers loads; `about` goes into beamtime.json beside it."""
 
     def fill(draft: Path) -> None:
         model.save_pretrained(draft, max_shard_size="1000TB")  # one file, whose sha256 is the model's name
         for file in tokenizer_folder.iterdir():
             if file.suffix == ".json":
-                shutil.copyfile(file, draft / file.name)
+                place(file, draft / file.name)
         (draft / "beamtime.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
-    return write_folder(folder, fill)
+    return Draft(folder, fill)
 
 
 def sha256_of(files: list[dict[str, Any]], name: str) -> str:
@@ -43,10 +43,10 @@ def trained_tensors(model: Any) -> dict[str, Any]:
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
-def write_resumable(
+def draft_resumable(
     folder: Path, model: Any, optimiser: Any, chain: StepChain, tokenizer_folder: Path, state: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """Writes all that a fresh workdir needs beside the inputs. Randomness is a function of the step: none to save."""
+) -> Draft:
+    """All that a fresh workdir needs beside the inputs. Randomness is a function of the step: none to save."""
     from safetensors.torch import save_file
 
     moments = {}
@@ -58,16 +58,20 @@ def write_resumable(
     def fill(draft: Path) -> None:
         save_file({name: tensor.contiguous() for name, tensor in trained_tensors(model).items()}, draft / WEIGHTS)
         save_file(moments, draft / OPTIMISER)
-        shutil.copytree(tokenizer_folder, draft / TOKENIZER)
+        (draft / TOKENIZER).mkdir()
+        for file in tokenizer_folder.iterdir():
+            place(file, draft / TOKENIZER / file.name)
         chain.copy_to(draft / CHAIN)
         record = {"schema": STATE_SCHEMA, **state, "chainSha256": chain.head}
         (draft / STATE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
-    files = write_folder(folder, fill)
-    older = sorted((path for path in folder.parent.iterdir() if path.name.startswith("step")), key=_step_of)
+    return Draft(folder, fill)
+
+
+def drop_older_resumables(parent: Path) -> None:
+    older = sorted((path for path in parent.iterdir() if path.name.startswith("step")), key=_step_of)
     for path in older[:-RESUMABLES_KEPT]:
         shutil.rmtree(path)
-    return files
 
 
 def _step_of(folder: Path) -> int:
@@ -130,7 +134,3 @@ def restore(found: Resumable, model: Any, optimiser: Any) -> None:
                 "exp_avg": torch.empty_like(parameter).copy_(moments[f"{name}.exp_avg"]),
                 "exp_avg_sq": torch.empty_like(parameter).copy_(moments[f"{name}.exp_avg_sq"]),
             }
-
-
-def weights_of(folder: Path) -> str:
-    return sha256_file(folder / WEIGHTS)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from .refusals import refusal_of_full_disk
 
 SUMS = "SHA256SUMS"  # in the format of sha256sum(1), so anyone can check a folder: sha256sum -c SHA256SUMS
 _READ_BYTES = 1 << 20
+PENDING_MAX = 2  # drafts on their way to disk; more would hide that the disk is too slow
 
 
 class Torn(Exception):
@@ -35,43 +39,96 @@ def _fsync(path: Path) -> None:
         os.close(handle)
 
 
+class Draft:
+    """A folder that is filled and hashed but has not its name yet; `commit` makes it last, and may take a while."""
+
+    def __init__(self, final: Path, fill: Callable[[Path], None]):
+        self._final = final
+        self._folder = final.parent / f".{final.name}.{os.getpid()}.tmp"
+        with self._or_nothing():
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.mkdir(parents=True)
+            fill(self._folder)
+            self.files = _describe(self._folder)
+            sums = "".join(f"{entry['sha256']}  {entry['path']}\n" for entry in self.files).encode()
+            (self._folder / SUMS).write_bytes(sums)
+            self.files.append({"path": SUMS, "bytes": len(sums), "sha256": hashlib.sha256(sums).hexdigest()})
+
+    def commit(self) -> None:
+        with self._or_nothing():
+            for entry in self.files:
+                _fsync(self._folder / entry["path"])
+            _fsync(self._folder)
+            if self._final.exists():
+                shutil.rmtree(self._final)
+            self._folder.rename(self._final)
+            _fsync(self._final.parent)
+
+    @contextmanager
+    def _or_nothing(self) -> Iterator[None]:
+        """On any error the draft goes, and an older folder of that name stays."""
+        try:
+            yield
+        except BaseException as error:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            doing = f"writing {self._final.name}"
+            refusal = refusal_of_full_disk(error, doing) if isinstance(error, Exception) else None
+            if refusal is not None:
+                raise refusal from error
+            raise
+
+
 def write_folder(final: Path, fill: Callable[[Path], None]) -> list[dict[str, Any]]:
     """Lets `fill` write into a fresh folder and gives it its name once every byte is on disk.
 
     Returns the files as `{path, bytes, sha256}`, the list of hashes included. Replaces an older folder of that
     name. On any error nothing remains; a full disk becomes a refusal.
     """
-    final.parent.mkdir(parents=True, exist_ok=True)
-    draft = final.parent / f".{final.name}.{os.getpid()}.tmp"
-    shutil.rmtree(draft, ignore_errors=True)
-    try:
-        draft.mkdir()
-        fill(draft)
-        files = _describe(draft)
-        sums = "".join(f"{entry['sha256']}  {entry['path']}\n" for entry in files).encode()
-        (draft / SUMS).write_bytes(sums)
-        _fsync(draft / SUMS)
-        _fsync(draft)
-        if final.exists():
-            shutil.rmtree(final)
-        draft.rename(final)
-        _fsync(final.parent)
-    except BaseException as error:
-        shutil.rmtree(draft, ignore_errors=True)
-        refusal = refusal_of_full_disk(error, f"writing {final.name}") if isinstance(error, Exception) else None
-        if refusal is not None:
-            raise refusal from error
-        raise
-    return [*files, {"path": SUMS, "bytes": len(sums), "sha256": hashlib.sha256(sums).hexdigest()}]
+    draft = Draft(final, fill)
+    draft.commit()
+    return draft.files
 
 
 def _describe(folder: Path) -> list[dict[str, Any]]:
     files = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        _fsync(path)
         name = path.relative_to(folder).as_posix()
         files.append({"path": name, "bytes": path.stat().st_size, "sha256": sha256_file(path)})
     return files
+
+
+def place(source: Path, target: Path) -> None:
+    """The same file under a second name, where the file system can; a copy elsewhere. Neither is written again."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+class Background:
+    """Commits drafts in order while the next steps are computed; an error surfaces at the next call."""
+
+    def __init__(self) -> None:
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
+        self._pending: deque[Future[None]] = deque()
+
+    def commit(self, draft: Draft, then: Callable[[], None]) -> None:
+        """Commits the draft and calls `then`; waits first while too many are on their way."""
+        self._drop_done(leave=PENDING_MAX)
+
+        def work() -> None:
+            draft.commit()
+            then()
+
+        self._pending.append(self._worker.submit(work))
+
+    def settle(self) -> None:
+        """Waits until all is on disk."""
+        self._drop_done(leave=0)
+
+    def _drop_done(self, leave: int) -> None:
+        while self._pending and (len(self._pending) > leave or self._pending[0].done()):
+            self._pending.popleft().result()
 
 
 def write_file(final: Path, data: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,6 +23,7 @@ class Events:
         self.head = {"jobId": job_id, "attempt": attempt}
         self.listener_gone = False
         self._seq = 0
+        self._one_at_a_time = threading.Lock()
         self._progress_at = 0.0
         try:
             self._file = (workdir / "events.jsonl").open("a", encoding="utf-8")
@@ -30,12 +32,13 @@ class Events:
 
     def emit(self, kind: str, **fields: Any) -> None:
         at = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        event = {"seq": self._seq, "at": at, **self.head, "kind": kind}
-        event.update((name, value) for name, value in fields.items() if value is not ...)
-        self._seq += 1
-        line = json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
-        self._keep(line)
-        self._say(line)
+        given = {name: value for name, value in fields.items() if value is not ...}
+        with self._one_at_a_time:
+            event = {"seq": self._seq, "at": at, **self.head, "kind": kind, **given}
+            line = json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+            self._seq += 1
+            self._keep(line)
+            self._say(line)
 
     def _keep(self, line: str) -> None:
         try:

@@ -20,15 +20,16 @@ from .checkpoint import (
     TOKENIZER,
     WEIGHTS,
     check_same_run,
+    draft_checkpoint,
+    draft_resumable,
+    drop_older_resumables,
     find_resumable,
     restore,
     sha256_of,
-    write_checkpoint,
-    write_resumable,
 )
 from .corpus import MASK
 from .data import Data, prepare_data
-from .durable import sha256_file
+from .durable import Background, sha256_file
 from .events import Events
 from .interruption import Interruption
 from .models import build_config, build_model, flops_per_token, objective_of, resolved_shape
@@ -51,7 +52,10 @@ def train(job: dict[str, Any], workdir: Path, events: Events, interruption: Inte
         check_same_run(found, run.fingerprint())
         restore(found, run.model, run.optimiser)
         run.continue_from(found)
-    run.to_the_end()
+    try:
+        run.to_the_end()
+    finally:
+        run.background.settle()  # what was on its way to disk is kept, and told of, also when the run fails
 
 
 class Run:
@@ -89,6 +93,7 @@ class Run:
         self.tokens_per_step = self.training["batchSequences"] * job["model"]["contextTokens"]
         self.flops_per_token = flops_per_token(self.model, job["model"]["contextTokens"])
         self.chain = StepChain(workdir / CHAIN)
+        self.background = Background()
         self.first_step = 0
         self.loss: float | None = None
         self.weights_sha256: str | None = None
@@ -196,6 +201,7 @@ class Run:
                 self._resumable(step + 1)
             if asked and step + 1 < self.steps:
                 self._report(step + 1)
+                self.background.settle()
                 raise Interrupted(self.interruption.signal_name or "", step + 1)
         self._finish()
 
@@ -262,21 +268,21 @@ class Run:
         about |= {"seeds": self.job["seeds"], "manifestSha256": self.data.manifest_sha256}
         about |= {"chainBeforeSha256": self.chain.head}
         folder = self.workdir / "checkpoints" / revision
-        files = write_checkpoint(folder, self.model, self.data.tokenizer_folder, about)
-        self.weights_sha256 = sha256_of(files, WEIGHTS)
+        draft = draft_checkpoint(folder, self.model, self.data.tokenizer_folder, about)
+        self.weights_sha256 = sha256_of(draft.files, WEIGHTS)
         self.chain.weights(step, self.weights_sha256)
-        self.events.emit(
-            "checkpoint",
-            step=step,
-            revision=revision,
-            dir=f"checkpoints/{revision}",
-            files=files,
-            tokensSeen=seen,
-            bytesSeen=about["bytesSeen"],
-            loss=self.loss,
-            weightsSha256=self.weights_sha256,
-            chainSha256=self.chain.head,
-        )
+        fields = {
+            "step": step,
+            "revision": revision,
+            "dir": f"checkpoints/{revision}",
+            "files": draft.files,
+            "tokensSeen": seen,
+            "bytesSeen": about["bytesSeen"],
+            "loss": self.loss,
+            "weightsSha256": self.weights_sha256,
+            "chainSha256": self.chain.head,
+        }
+        self.background.commit(draft, lambda: self.events.emit("checkpoint", **fields))
 
     def _resumable(self, step: int) -> None:
         self._settle()
@@ -288,11 +294,18 @@ class Run:
             "environment": environment.describe(environment.device_name(self.device), self.runtime["threads"]),
         }
         folder = self.workdir / "resumable" / f"step{step}"
-        files = write_resumable(folder, self.model, self.optimiser, self.chain, self.data.tokenizer_folder, state)
-        self.optimiser_sha256 = sha256_of(files, OPTIMISER)
-        self.events.emit("resumable", step=step, dir=f"resumable/step{step}", files=files, chainSha256=self.chain.head)
+        draft = draft_resumable(folder, self.model, self.optimiser, self.chain, self.data.tokenizer_folder, state)
+        self.optimiser_sha256 = sha256_of(draft.files, OPTIMISER)
+        fields = {"step": step, "dir": f"resumable/step{step}", "files": draft.files, "chainSha256": self.chain.head}
+
+        def then() -> None:
+            self.events.emit("resumable", **fields)
+            drop_older_resumables(folder.parent)
+
+        self.background.commit(draft, then)
 
     def _finish(self) -> None:
+        self.background.settle()
         wall = time.monotonic() - self.started
         if self._unreported:
             self._report(self.steps)

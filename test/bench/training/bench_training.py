@@ -1,0 +1,187 @@
+"""Tokens per second of the runner against a hand-written loop and HF Trainer, side by side: `npm run bench:training`.
+
+Same model, text, batch, optimiser and threads. Each system trains from scratch in a process of its own; the order
+rotates over the rounds, and ratios are medians of ratios within a round, so a busy machine disturbs all alike.
+The time is that of the training loop: building the model is not in it, checkpoints and events of the runner are.
+`--loop-only` of the runner is measured too: what it costs to keep checkpoints and say events is the difference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[3]
+MESSAGES = ROOT / "node_modules/typescript/lib/de/diagnosticMessages.generated.json"
+SYSTEMS = ["runner", "runner-loop-only", "plain", "trainer"]
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", default="gpt-neox")
+    parser.add_argument("--hidden", type=int, default=64)
+    parser.add_argument("--layers", type=int, default=3)
+    parser.add_argument("--heads", type=int, default=4)
+    parser.add_argument("--context", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--vocabulary", type=int, default=1024)
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--corpus", type=Path, help="a UTF-8 text; by default TypeScript's German messages")
+    parser.add_argument("--out", type=Path, default=ROOT / ".beamtime/bench/training.json")
+    parser.add_argument("--one", choices=SYSTEMS, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def job_of(choice: argparse.Namespace, system: str) -> dict[str, Any]:
+    steps = choice.steps
+    quiet = {"schedule": [steps], "resumeEverySteps": steps}
+    return {
+        "schema": "beamtime.runner-job/1",
+        "kind": "train",
+        "jobId": "job_bench",
+        "attempt": 1,
+        "model": {
+            "family": choice.family,
+            "hiddenSize": choice.hidden,
+            "layers": choice.layers,
+            "contextTokens": choice.context,
+            **({} if choice.family == "mamba" else {"heads": choice.heads}),
+        },
+        "tokenizer": {"kind": "bpe", "vocabSize": choice.vocabulary},
+        "data": {"corpora": [{"id": "text", "path": "text.txt", "language": "deu", "script": "Latn"}]},
+        "seeds": {"initialisation": 1, "dataOrder": 1},
+        "training": {
+            "steps": steps,
+            "batchSequences": choice.batch,
+            "learningRate": 1e-3,
+            "dtype": choice.dtype,
+        },
+        "checkpoints": {"schedule": "log2"} if system == "runner" else quiet,
+        "runtime": {
+            "threads": choice.threads,
+            "device": choice.device,
+            "compile": choice.compile,
+            "deterministic": choice.device == "cpu" or not choice.compile,
+        },
+    }
+
+
+class _NeverAsked:
+    signal_name = None
+
+    def asked(self, _events: Any) -> bool:
+        return False
+
+    def stop_if_asked(self, _events: Any) -> None:
+        return None
+
+
+def measure(choice: argparse.Namespace, system: str) -> dict[str, float]:
+    """Runs one system in this process."""
+    os.environ.update(HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
+    from beamtime_runner import environment
+    from beamtime_runner.data import prepare_data
+    from beamtime_runner.events import Events
+    from beamtime_runner.train import Run
+
+    job = job_of(choice, system)
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        workdir = Path(folder)
+        (workdir / "text.txt").write_text(corpus_text(choice), encoding="utf-8")
+        events, never = Events(workdir, "job_bench", 1), _NeverAsked()
+        data = prepare_data(job, workdir, events, never, None)  # type: ignore[arg-type]
+        run = Run(job, workdir, events, never, data, environment.resolve_runtime(job["runtime"]))  # type: ignore[arg-type]
+        train: Any = run.to_the_end
+        if not system.startswith("runner"):
+            import references
+
+            corpus = data.batches.corpora[0]
+            arguments = (job, corpus.read(0, corpus.tokens), data.tokenizer.get_vocab_size(), run.device)
+            train = lambda: references.plain_loop(*arguments)  # noqa: E731
+            if system == "trainer":
+                train = references.hf_trainer(*arguments, workdir / "trainer")
+        wall, cpu = time.perf_counter(), time.process_time()
+        train()
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        flops = run.flops_per_token * choice.steps * run.tokens_per_step
+        peak = environment.peak_flops(run.device)
+        name = environment.device_name(run.device)
+    tokens = choice.steps * choice.batch * choice.context
+    row: dict[str, Any] = {"tokensPerSecond": tokens / wall, "tokensPerCpuSecond": tokens / cpu, "device": name}
+    if peak:
+        row["modelFlopsUtilisation"] = flops / wall / peak
+    return row
+
+
+def corpus_text(choice: argparse.Namespace) -> str:
+    if choice.corpus:
+        return choice.corpus.read_text(encoding="utf-8")
+    return "\n".join(json.loads(MESSAGES.read_text(encoding="utf-8")).values())
+
+
+def main() -> None:
+    choice = options()
+    if choice.one:
+        sys.path.insert(0, str(Path(__file__).parent))
+        print(json.dumps(measure(choice, choice.one)))
+        return
+    systems = [name for name in SYSTEMS if name != "trainer" or importlib.util.find_spec("accelerate")]
+    if "trainer" not in systems:
+        print("HF Trainer is left out: pip install -e 'apps/runner[bench]' brings what it needs")
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in systems}
+    for number in range(choice.rounds):
+        for name in systems[number % len(systems) :] + systems[: number % len(systems)]:
+            command = [sys.executable, __file__, *sys.argv[1:], "--one", name]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                sys.exit(done.stderr)
+            rows[name].append(json.loads(done.stdout.splitlines()[-1]))
+            print(f"round {number + 1}  {name:18} {rows[name][-1]['tokensPerSecond']:10.0f} tokens/s", flush=True)
+    report(choice, rows)
+
+
+def report(choice: argparse.Namespace, rows: dict[str, list[dict[str, Any]]]) -> None:
+    from importlib.metadata import version
+
+    def ratio(name: str, key: str) -> float:
+        return statistics.median(
+            mine[key] / theirs[key] for mine, theirs in zip(rows["runner"], rows[name], strict=True)
+        )
+
+    print(f"\n{'':18} {'tokens/s':>10} {'per CPU s':>10} {'runner is':>10} {'by CPU':>8}")
+    for name, runs in rows.items():
+        wall, cpu = (statistics.median(run[key] for run in runs) for key in ("tokensPerSecond", "tokensPerCpuSecond"))
+        compared = ratio(name, "tokensPerSecond"), ratio(name, "tokensPerCpuSecond")
+        print(f"{name:18} {wall:10.0f} {cpu:10.0f} {compared[0]:9.3f}× {compared[1]:7.3f}×")
+    summary = {
+        "torch": version("torch"),
+        "transformers": version("transformers"),
+        "options": {key: str(value) for key, value in vars(choice).items() if key not in ("one", "out")},
+        "ratios": {
+            name: {"wall": ratio(name, "tokensPerSecond"), "cpu": ratio(name, "tokensPerCpuSecond")} for name in rows
+        },
+        "rounds": rows,
+    }
+    choice.out.parent.mkdir(parents=True, exist_ok=True)
+    choice.out.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    print(f"\nwritten to {choice.out}")
+
+
+if __name__ == "__main__":
+    main()
