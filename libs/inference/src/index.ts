@@ -9,3 +9,4 @@ export * from './ports.js';
 export * from './postgres/captures.js';
 export * from './postgres/inference-schema.js';
 export * from './postgres/served-models.js';
+export * from './tunnel/index.js';
