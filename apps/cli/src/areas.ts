@@ -3,11 +3,13 @@ import { registerAuditCommands } from './facility/audit-commands.js';
 import { registerStatusCommands } from './facility/status-command.js';
 import { registerGovernanceCommands } from './governance/index.js';
 import { registerIdentityCommands } from './identity/index.js';
+import { registerTallyCommands } from './tally/index.js';
 
 /** The commands of every area, in the order of the overview. */
 export const areas: readonly Area[] = [
   { title: 'The facility', register: registerStatusCommands },
   { title: 'People, labs and keys', register: registerIdentityCommands },
   { title: 'Rounds and ballots', register: registerGovernanceCommands },
+  { title: 'Counting, without a facility', register: registerTallyCommands },
   { title: 'Audit', register: registerAuditCommands },
 ];
