@@ -51,7 +51,7 @@ export const roundRuleSchema = z
     }),
     z.object({
       name: z.literal('double-majority'),
-      quorum: z.number().min(0).max(1).default(0).describe('Part of the roll that must take part'),
+      quorum: z.number().int().nonnegative().default(0).describe('How many labs must vote yes or no'),
     }),
   ])
   .meta({ id: 'RoundRule' });

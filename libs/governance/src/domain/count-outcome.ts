@@ -51,3 +51,10 @@ export function hoursText(gpuSeconds: number): string {
   const rounded = hours >= 100 ? hours.toFixed(0) : hours.toPrecision(3);
   return `${Number(rounded)} GPU-hours`;
 }
+
+/** Whether a proposal's cost is still there; what costs nothing always fits. */
+export function fitsBudget(budgets: readonly FrozenBudget[], proposal: FrozenProposal): boolean {
+  if (proposal.gpuType === null || proposal.gpuSeconds === null) return true;
+  const budget = budgets.find(({ gpuType }) => gpuType === proposal.gpuType);
+  return budget !== undefined && proposal.gpuSeconds <= budget.gpuSeconds;
+}
