@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Problem, Result } from '@beamtime/kernel';
 import { startEmbeddedPostgres, startEmbeddedRedis } from '@beamtime/platform';
 import type { TestProject } from 'vitest/node';
 import { deleteKeysOf } from './redis-for-test.js';
-import { dropDatabasesOf, dropForgottenDatabases, newRunId } from './test-databases.js';
+import { dropDatabasesOf, dropForgottenDatabases, forgottenAfterMs, newRunId } from './test-databases.js';
 import './provided.js';
+
+const folderPrefix = 'beamtime-test-';
 
 /**
  * Once per test run: the servers that DATABASE_URL and REDIS_URL name, otherwise own ones in a temporary folder,
@@ -15,7 +17,8 @@ import './provided.js';
  */
 export default async function provideServers(project: TestProject): Promise<() => Promise<void>> {
   const runId = newRunId(Date.now(), randomBytes(3).toString('hex'));
-  const folder = await mkdtemp(join(tmpdir(), 'beamtime-test-'));
+  await removeForgottenFolders(Date.now());
+  const folder = await mkdtemp(join(tmpdir(), folderPrefix));
   // Open to pass through: as root, PostgreSQL runs as another user. The secrets inside are closed by themselves.
   await chmod(folder, 0o755);
   const cleanUps: (() => Promise<void>)[] = [() => rm(folder, { recursive: true, force: true })];
@@ -23,10 +26,10 @@ export default async function provideServers(project: TestProject): Promise<() =
     for (const step of cleanUps.reverse()) await step();
   };
   try {
-    const databaseUrl = process.env['DATABASE_URL'] ?? (await ownPostgres(folder, cleanUps));
+    const databaseUrl = process.env['DATABASE_URL'] || (await ownPostgres(folder, cleanUps));
     await dropForgottenDatabases(databaseUrl, Date.now());
     if (process.env['DATABASE_URL']) cleanUps.push(() => dropDatabasesOf(databaseUrl, runId));
-    const redisUrl = process.env['REDIS_URL'] ?? (await ownRedis(folder, cleanUps));
+    const redisUrl = process.env['REDIS_URL'] || (await ownRedis(folder, cleanUps));
     if (process.env['REDIS_URL']) cleanUps.push(() => deleteKeysOf(redisUrl, runId));
     project.provide('servers', { databaseUrl, redisUrl, runId });
   } catch (error) {
@@ -53,4 +56,13 @@ async function ownRedis(folder: string, cleanUps: (() => Promise<void>)[]): Prom
 function started<Server>(result: Result<Server, Problem>): Server {
   if (!result.ok) throw new Error(result.error.detail);
   return result.value;
+}
+
+/** A run that was killed leaves its folder behind, without its servers. */
+async function removeForgottenFolders(nowMs: number): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const path = join(tmpdir(), name);
+    const found = name.startsWith(folderPrefix) ? await stat(path).catch(() => undefined) : undefined;
+    if (found && nowMs - found.mtimeMs > forgottenAfterMs) await rm(path, { recursive: true, force: true });
+  }
 }

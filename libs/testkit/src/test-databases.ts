@@ -15,8 +15,8 @@ export interface DatabaseTemplate {
 }
 
 const prefix = 'beamtime_test_';
-/** A run that was killed leaves its databases behind; no run takes this long, so theirs may go. */
-const forgottenAfterMs = 6 * 60 * 60 * 1000;
+/** A run that was killed leaves its things behind; no run takes this long, so they may go. */
+export const forgottenAfterMs = 6 * 60 * 60 * 1000;
 
 /** Sortable and readable back: when the run began, and something that no other run has. */
 export function newRunId(nowMs: number, random: string): string {

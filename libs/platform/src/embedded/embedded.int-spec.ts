@@ -62,16 +62,17 @@ async function redisDoes<T>(url: string, work: (client: Redis) => Promise<T>): P
   }
 }
 
-/** Runs `start` of the built library in a process of its own, and tells the server's pid once it serves. */
+/** Starts a server, with the library as built, in a process of its own; tells the server's pid once it serves. */
 async function startInAnotherProcess(
-  start: 'startEmbeddedPostgres' | 'startEmbeddedRedis',
+  kind: 'postgres' | 'redis',
 ): Promise<{ parent: ChildProcess; serverPid: number }> {
   const script = `
-    const { ${start} } = await import(process.argv[1]);
-    const started = await ${start}({ dataDir: process.argv[2] });
+    const library = await import(process.argv[1]);
+    const start = library.startEmbeddedPostgres ?? library.startEmbeddedRedis;
+    const started = await start({ dataDir: process.argv[2] });
     console.log(started.ok ? started.value.pid : started.error.detail);
     setInterval(() => undefined, 1000);`;
-  const library = new URL('../../dist/index.js', import.meta.url).href;
+  const library = new URL(`../../dist/embedded/start-embedded-${kind}.js`, import.meta.url).href;
   const parent = spawn(process.execPath, ['--input-type=module', '-e', script, library, folder], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -108,7 +109,7 @@ describe('the embedded PostgreSQL', () => {
   });
 
   it('does not outlive a process that was killed, and starts again on its folder', async () => {
-    const { parent, serverPid } = await startInAnotherProcess('startEmbeddedPostgres');
+    const { parent, serverPid } = await startInAnotherProcess('postgres');
     const leftover = identifyProcess(serverPid);
     parent.kill('SIGKILL');
     await once(parent, 'exit');
@@ -178,7 +179,7 @@ describe('the embedded Redis', () => {
   });
 
   it('does not outlive a process that was killed, and starts again on its folder', async () => {
-    const { parent, serverPid } = await startInAnotherProcess('startEmbeddedRedis');
+    const { parent, serverPid } = await startInAnotherProcess('redis');
     const leftover = identifyProcess(serverPid);
     parent.kill('SIGKILL');
     await once(parent, 'exit');

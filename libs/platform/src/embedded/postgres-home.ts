@@ -15,6 +15,7 @@ import {
 import { basename, join } from 'node:path';
 import { err, ok, type Result } from '@beamtime/kernel';
 import type { PostgresBinaries } from './postgres-binaries.js';
+import { postmasterOf } from './postgres-lock.js';
 
 /** Where a cluster lives and runs from, and as whom. */
 export interface PostgresHome {
@@ -60,13 +61,12 @@ export function choosePostgresHome(
     );
   // Once far, always far, should the folders above be opened later: the data is there.
   const near = reachable && !existsSync(join(stateFolder, farNote));
-  return ok({
-    binFolder: canRun(user, join(binaries.folder, 'bin', 'postgres'))
-      ? join(binaries.folder, 'bin')
-      : copyBinaries(binaries, say),
-    folder: near ? own(nearFolder, user) : ownFarFolder(stateFolder, user, owner, say),
-    user,
-  });
+  const folder = near ? ok(own(nearFolder, user)) : ownFarFolder(stateFolder, user, owner, say);
+  if (!folder.ok) return folder;
+  const binFolder = canRun(user, join(binaries.folder, 'bin', 'postgres'))
+    ? join(binaries.folder, 'bin')
+    : copyBinaries(binaries, say);
+  return ok({ binFolder, folder: folder.value, user });
 }
 
 /** The user of an existing cluster, so that it is never opened as somebody else. */
@@ -121,21 +121,27 @@ function ownFarFolder(
   user: UnprivilegedUser,
   owner: string,
   say: (line: string) => void,
-): string {
+): Result<string, string> {
   mkdirSync(reachableRoot, { recursive: true, mode: 0o755 });
   const key = createHash('sha256').update(stateFolder).digest('hex').slice(0, 16);
   const folder = join(reachableRoot, `postgres-${key}`);
   const ownerPath = join(folder, 'owner');
   const ownerDigest = createHash('sha256').update(owner).digest('hex');
-  if (existsSync(folder) && (!existsSync(ownerPath) || readFileSync(ownerPath, 'utf8') !== ownerDigest))
+  if (existsSync(folder) && (!existsSync(ownerPath) || readFileSync(ownerPath, 'utf8') !== ownerDigest)) {
+    const holder = postmasterOf(join(folder, 'data'));
+    if (holder)
+      return err(`process ${holder.pid} still serves the deleted state folder from ${folder}: stop it first`);
     rmSync(folder, { recursive: true });
+  }
   own(folder, user);
   writeFileSync(ownerPath, ownerDigest, { mode: 0o600 });
-  writeFileSync(join(stateFolder, 'cluster-is-in.txt'), `${folder}\n`);
-  say(
-    `PostgreSQL cannot run as root and its user cannot reach ${stateFolder}: its data is kept in ${folder}`,
-  );
-  return folder;
+  const notePath = join(stateFolder, farNote);
+  if (!existsSync(notePath))
+    say(
+      `PostgreSQL cannot run as root and its user cannot reach ${stateFolder}: its data is kept in ${folder}`,
+    );
+  writeFileSync(notePath, `${folder}\n`);
+  return ok(folder);
 }
 
 /** Copied under another name and renamed when whole, so that an interrupted copy is never run. */

@@ -1,12 +1,4 @@
-import {
-  existsSync,
-  readFileSync,
-  readlinkSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { err, ok, problem, type Result } from '@beamtime/kernel';
 import pg from 'pg';
@@ -14,7 +6,8 @@ import type { EmbeddedServer, EmbeddedServerProblem } from './embedded-server.js
 import { findFreePort, isPortFree, loopback } from './free-port.js';
 import { findPostgresBinaries } from './postgres-binaries.js';
 import { choosePostgresHome, type PostgresHome } from './postgres-home.js';
-import { identifyProcess, type StopPlan, stopProcess } from './process-identity.js';
+import { lockPathOf, postmasterOf } from './postgres-lock.js';
+import { type StopPlan, stopProcess } from './process-identity.js';
 import { runToEnd } from './run-to-end.js';
 import { type ServerProcess, startServerProcess, tailOfLog } from './server-process.js';
 import { type ClaimedFolder, claimStateFolder, portOfLastStart } from './state-folder.js';
@@ -216,21 +209,10 @@ async function ensureDatabase(adminUrl: string, database: string): Promise<void>
  * or to a zombie, as happens in containers. A live server on this folder that nobody recorded is stopped.
  */
 async function clearStaleLock(dataPath: string): Promise<void> {
-  const lockPath = join(dataPath, 'postmaster.pid');
-  if (process.platform !== 'linux' || !existsSync(lockPath)) return;
-  const pid = Number.parseInt(readFileSync(lockPath, 'utf8'), 10);
-  const holder = Number.isInteger(pid) ? identifyProcess(pid) : undefined;
-  if (holder && workingFolder(pid) === realpathSync(dataPath)) await stopProcess(holder, orderlyStop);
-  else rmSync(lockPath, { force: true });
-}
-
-/** A postmaster works in its data folder. */
-function workingFolder(pid: number): string | undefined {
-  try {
-    return readlinkSync(`/proc/${pid}/cwd`);
-  } catch {
-    return undefined;
-  }
+  if (process.platform !== 'linux') return;
+  const holder = postmasterOf(dataPath);
+  if (holder) await stopProcess(holder, orderlyStop);
+  else rmSync(lockPathOf(dataPath), { force: true });
 }
 
 function portTaken(port: number): EmbeddedServerProblem {
