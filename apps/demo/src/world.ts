@@ -1,4 +1,4 @@
-import { type ApiClient, type SuiteDesignInput } from '@beamtime/contracts';
+import type { ApiClient, JobView, SuiteDesignInput } from '@beamtime/contracts';
 import type { Child } from './child-process.js';
 import type { Checked, Narrator } from './narrate.js';
 
@@ -34,6 +34,16 @@ export interface DemoCluster {
   readonly lab: Lab;
   readonly configPath: string;
   agent: Child;
+}
+
+/** What was broken while training, and how it went on. */
+export interface Fault {
+  readonly controlJobId: string;
+  readonly job: JobView;
+  readonly clusterName: string;
+  readonly attempt: number;
+  readonly resumedFromStep: number | null;
+  readonly recoverySeconds: number;
 }
 
 /** What the steps hand on to each other; a step fills in its part. */
