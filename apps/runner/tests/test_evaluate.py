@@ -73,7 +73,7 @@ def assert_bits_per_byte_by_hand(workdir: Workdir, result: dict[str, Any]) -> No
     sequence = [tokenizer.eos_token_id, *ids]
     for position, token in enumerate(ids):  # each token from the longest context that the windows gave it
         done = position if position < 32 else 32 + (position - 32) // 16 * 16
-        begin = 0 if position < 32 else done - 16
+        begin = 0 if position < 32 else min(done - 16, len(sequence) - 32)
         with torch.inference_mode():
             logits = model(input_ids=torch.tensor([sequence[begin : position + 1]])).logits[0, -1]
         nats -= torch.log_softmax(logits, dim=-1)[token].item()

@@ -11,6 +11,7 @@ import torch
 
 from .revisions import Loaded
 
+WINDOWS_AT_ONCE = 16  # of one text; texts are never mixed, so an answer does not depend on its neighbours
 MASKED_AT_ONCE = 32  # variants of one window, each with one token masked, in one forward pass
 
 
@@ -24,22 +25,26 @@ def predictions(loaded: Loaded, ids: list[int]) -> Iterator[tuple[int, torch.Ten
     if loaded.masked:
         yield from _masked_predictions(loaded, ids)
         return
-    context = loaded.context_tokens
     sequence = [loaded.start, *ids]
     done = 0  # rows given so far; row r is the prediction at position r of the sequence
-    begin = 0
-    while done < len(sequence):
-        window = sequence[begin : begin + context]
-        logits_TV = forward(loaded, window)
-        yield done, torch.log_softmax(logits_TV[done - begin :].float(), dim=-1)
-        done = begin + len(window)
-        begin = done - context // 2
+    windows = _windows(len(sequence), loaded.context_tokens)
+    for first in range(0, len(windows), WINDOWS_AT_ONCE):
+        batch = windows[first : first + WINDOWS_AT_ONCE]
+        with loaded.lock:
+            tokens_BT = torch.tensor([sequence[begin:end] for begin, end in batch], device=loaded.device)
+            logits_BTV = loaded.model(input_ids=tokens_BT).logits
+        for (begin, end), logits_TV in zip(batch, logits_BTV, strict=True):
+            yield done, torch.log_softmax(logits_TV[done - begin :].float(), dim=-1)
+            done = end
 
 
-def forward(loaded: Loaded, ids: list[int]) -> torch.Tensor:
-    """Logits [T, V] of one sequence by itself."""
-    with loaded.lock:
-        return loaded.model(input_ids=torch.tensor([ids], device=loaded.device)).logits[0]
+def _windows(length: int, context: int) -> list[tuple[int, int]]:
+    """Windows, all of one length, of which each after the first predicts its second half; the last may overlap more."""
+    windows = [(0, min(context, length))]
+    while windows[-1][1] < length:
+        begin = min(windows[-1][1] - context // 2, length - context)
+        windows.append((begin, begin + context))
+    return windows
 
 
 def _masked_predictions(loaded: Loaded, ids: list[int]) -> Iterator[tuple[int, torch.Tensor]]:

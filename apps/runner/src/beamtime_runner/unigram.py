@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 PIECE_CHARS_MAX = 16
-SEED_PIECES_MAX = 200_000
-WORDS_MAX = 200_000  # the most frequent; bounds time where a corpus has more
+SEED_PIECES_MAX = 100_000
+WORDS_MAX = 50_000  # the most frequent; bounds time where a corpus has more
 ROUNDS = 2  # of expectation and maximisation between two cuts
 KEPT_PER_CUT = 0.75
 SCORE_DIGITS = 9  # beyond what sums in another order, or another machine's logarithm, could change
@@ -25,7 +25,7 @@ def train_unigram(texts: Iterable[str], alphabet: list[str], size: int) -> list[
     pieces = _seed(words, alphabet)
     while True:
         for _ in range(ROUNDS):
-            pieces = _estimate(words, pieces, alphabet)
+            pieces = _estimate(words, pieces, alphabet, size)
         if len(pieces) <= size:
             break
         pieces = _cut(words, pieces, alphabet, max(size, int(len(pieces) * KEPT_PER_CUT)))
@@ -76,8 +76,13 @@ def _edges(word: str, pieces: dict[str, float]) -> list[list[tuple[int, str, flo
     return edges
 
 
-def _estimate(words: list[tuple[str, int]], pieces: dict[str, float], alphabet: list[str]) -> dict[str, float]:
-    """One round of expectation and maximisation: expected counts over all ways to split each word."""
+def _estimate(
+    words: list[tuple[str, int]], pieces: dict[str, float], alphabet: list[str], size: int
+) -> dict[str, float]:
+    """One round of expectation and maximisation: expected counts over all ways to split each word.
+
+    Pieces that hardly occur are dropped, as long as `size` remain.
+    """
     expected = dict.fromkeys(pieces, 0.0)
     for word, count in words:
         edges = _edges(word, pieces)
@@ -94,7 +99,9 @@ def _estimate(words: list[tuple[str, int]], pieces: dict[str, float], alphabet: 
             for start, piece, score in edges[end]:
                 expected[piece] += count * forward[start] * math.exp(score) * backward[end] / forward[-1]
     always = set(alphabet)
-    kept = {piece: max(value, 1e-3) for piece, value in expected.items() if value >= 0.5 or piece in always}
+    ranked = sorted(expected.items(), key=lambda item: (item[0] not in always, -item[1], item[0]))
+    kept = {piece: max(value, 1e-3) for rank, (piece, value) in enumerate(ranked) if value >= 0.5 or rank < size}
+    kept |= {piece: max(expected[piece], 1e-3) for piece in alphabet}
     return _log_shares(kept)
 
 
