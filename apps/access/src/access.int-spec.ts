@@ -141,14 +141,14 @@ describe('an application', () => {
     const award = {
       params,
       body: {
-        outcome: 'award',
+        outcome: 'award' as const,
         reason: 'good',
         granted: [
-          { unit: 'output_tokens', amount: 150_000 },
-          { unit: 'activation_bytes', amount: 5_000_000 },
+          { unit: 'output_tokens' as const, amount: 150_000 },
+          { unit: 'activation_bytes' as const, amount: 5_000_000 },
         ],
       },
-    } as const;
+    };
     expect(await refusal(as('secretary').call(decideApplication, award))).toBe('access.review-missing');
     await as('otherLab').call(recommendApplication, { params, body: given });
     expect(await refusal(as('otherLab').call(recommendApplication, { params, body: given }))).toBe(
@@ -410,8 +410,8 @@ describe('what the consortium decides', () => {
     const policyId = newId('Policy');
     const roundId = newId('Round');
     const rule = {
-      kind: 'require-reviews',
-      scope: 'internals:read',
+      kind: 'require-reviews' as const,
+      scope: 'internals:read' as const,
       recommendations: 2,
       models: {},
       exceptLabs: [],
@@ -441,7 +441,11 @@ describe('what the consortium decides', () => {
   it('moves GPU-seconds from pledges into the accounts of the adopted suites', async () => {
     const roundId = newId('Round');
     await transactor.do((tx) =>
-      tx.record('round.funded', { roundId, pledges: [{ labId: labs.north, gpuSeconds: 500 }] }),
+      tx.record('round.funded', {
+        roundId,
+        pledges: [{ labId: labs.north, gpuSeconds: 500 }],
+        byGpuType: [],
+      }),
     );
     const rounds = async () => (await createApiClient(service.url).call(gpuSecondsReport, {})).rounds;
     await expect

@@ -1,3 +1,4 @@
+import { registerAccessCommands } from './access/index.js';
 import type { Area } from './core/run-cli.js';
 import { registerAuditCommands } from './facility/audit-commands.js';
 import { registerStatusCommands } from './facility/status-command.js';
@@ -11,5 +12,6 @@ export const areas: readonly Area[] = [
   { title: 'People, labs and keys', register: registerIdentityCommands },
   { title: 'Rounds and ballots', register: registerGovernanceCommands },
   { title: 'Counting, without a facility', register: registerTallyCommands },
+  { title: 'Access and the books', register: registerAccessCommands },
   { title: 'Audit', register: registerAuditCommands },
 ];

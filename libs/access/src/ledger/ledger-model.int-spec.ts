@@ -133,11 +133,7 @@ const funded: LedgerCommand[] = (['consortium', 'allocation:a', 'allocation:b'] 
   actor,
 }));
 
-async function compare(
-  tx: Tx,
-  sequence: readonly (readonly [LedgerCommand, number])[],
-  answers: Set<string>,
-) {
+async function compare(tx: Tx, sequence: readonly Step[], answers: Set<string>) {
   const model = new LedgerModel();
   let nowMs = startMs;
   const sent: LedgerCommand[] = [];

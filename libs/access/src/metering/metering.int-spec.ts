@@ -1,4 +1,4 @@
-import type { PolicyModel, PolicyRule } from '@beamtime/contracts';
+import { type PolicyModel, policyRuleSchema } from '@beamtime/contracts';
 import { newId } from '@beamtime/platform';
 import { platformForTest, type TestPlatform } from '@beamtime/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -220,10 +220,8 @@ describe('a request', () => {
 });
 
 describe('a policy', () => {
-  async function under<T>(
-    rule: Omit<PolicyRule, 'models' | 'exceptLabs'> & object,
-    work: () => Promise<T>,
-  ): Promise<T> {
+  async function under<T>(written: unknown, work: () => Promise<T>): Promise<T> {
+    const rule = policyRuleSchema.parse(written);
     const fact = { policyId: newId('Policy'), roundId: newId('Round'), proposalId: newId('Proposal'), rule };
     await platform.transactor.do((tx) => policies.adopt(tx, fact, new Date()));
     try {
@@ -236,10 +234,10 @@ describe('a policy', () => {
   it('that denies a scope, or keeps a model under embargo, binds at once and until it ends', async () => {
     const allocationId = await allocation();
     const refused = { error: { code: 'access.policy-denied' } };
-    await under({ kind: 'deny-scope', scope: 'outputs' } as never, async () => {
+    await under({ kind: 'deny-scope', scope: 'outputs' }, async () => {
       expect(await metering.authorise(ask(allocationId))).toMatchObject(refused);
     });
-    await under({ kind: 'embargo', days: 3_650 } as never, async () => {
+    await under({ kind: 'embargo', days: 3_650 }, async () => {
       expect(await metering.authorise(ask(allocationId))).toMatchObject(refused);
     });
     expect((await metering.authorise(ask(allocationId))).ok).toBe(true);
@@ -248,7 +246,7 @@ describe('a policy', () => {
   it('that caps units holds for a whole lab, in parallel, over all its allocations', async () => {
     const both = [await allocation(), await allocation()];
     const rule = { kind: 'cap-units', unit: 'output_tokens', amount: 70, windowHours: 1, per: 'lab' };
-    await under(rule as never, async () => {
+    await under(rule, async () => {
       const outcomes = await Promise.all(
         Array.from({ length: 10 }, (_, i) => metering.authorise(ask(both[i % 2] ?? ''))),
       );
