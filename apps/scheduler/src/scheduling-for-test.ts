@@ -1,0 +1,230 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type ApiClient,
+  type AttemptRef,
+  acceptAttempt,
+  type ClusterInventory,
+  type ClusterPolicy,
+  createApiClient,
+  type JobView,
+  jobKinds,
+  ProblemError,
+  registerAgent,
+  registerCluster,
+  reportAttempt,
+  type SyncAnswer,
+  showJob,
+  submitJob,
+  syncAgent,
+} from '@beamtime/contracts';
+import { IdentityModule } from '@beamtime/identity';
+import { seedLab, seedPerson } from '@beamtime/identity/testing';
+import type { LabId } from '@beamtime/kernel';
+import { type PersonPrincipal, Transactor } from '@beamtime/platform';
+import { serviceForTest, type TestService } from '@beamtime/testkit';
+import { schedulerSchemas, schedulerServiceModule } from './index.js';
+
+/** Short, so that a lease that runs out costs a test little. */
+export const testLeaseMs = 2_000;
+
+export interface SchedulingForTest {
+  readonly service: TestService;
+  readonly transactor: Transactor;
+  readonly labId: LabId;
+  readonly operator: ApiClient;
+  readonly secretariat: ApiClient;
+  readonly researcher: ApiClient;
+  readonly principal: PersonPrincipal;
+  cluster(name: string, more?: Partial<ClusterInventory>): Promise<SimulatedAgent>;
+  submit(more?: Partial<Parameters<typeof jobBody>[1]>): Promise<JobView>;
+  job(
+    jobId: string,
+  ): Promise<JobView & { history: { attempt: number; state: string; gpuSeconds: number }[] }>;
+  close(): Promise<void>;
+}
+
+/** The scheduler service over real HTTP, PostgreSQL and Redis, with real identities and simulated agents. */
+export async function schedulingForTest(
+  settings: Readonly<Record<string, string>> = {},
+): Promise<SchedulingForTest> {
+  const service = await serviceForTest({
+    module: schedulerServiceModule,
+    schemas: schedulerSchemas,
+    identity: IdentityModule,
+    settings: { BEAMTIME_LEASE_TTL_MS: String(testLeaseMs), ...settings },
+  });
+  const transactor = service.app.get(Transactor);
+  const { labId, operator, secretariat, researcher } = await transactor.do(async (tx) => {
+    const labId = await seedLab(tx, `lab-${randomUUID().slice(0, 8)}`);
+    return {
+      labId,
+      operator: await seedPerson(tx, `operator-${labId}@lab.example`, [{ labId, role: 'operator' }]),
+      secretariat: await seedPerson(tx, `secretariat-${labId}@lab.example`, [
+        { labId: null, role: 'secretariat' },
+      ]),
+      researcher: await seedPerson(tx, `researcher-${labId}@lab.example`, [{ labId, role: 'researcher' }]),
+    };
+  });
+  const client = createApiClient(service.url);
+  const operatorClient = client.as(operator.token);
+  const researcherClient = client.as(researcher.token);
+  return {
+    service,
+    transactor,
+    labId,
+    operator: operatorClient,
+    secretariat: client.as(secretariat.token),
+    researcher: researcherClient,
+    principal: researcher.principal,
+    async cluster(name, more = {}) {
+      const registered = await operatorClient.call(registerCluster, {
+        body: { labId, name: `${name}-${randomUUID().slice(0, 8)}` },
+      });
+      return new SimulatedAgent(client.as(registered.agentKey), registered.cluster.clusterId, more);
+    },
+    submit: (more = {}) => researcherClient.call(submitJob, { body: jobBody(labId, more) }),
+    job: (jobId) => researcherClient.call(showJob, { params: { jobId } }),
+    close: () => service.close(),
+  };
+}
+
+export const trainTemplate = {
+  kind: 'train',
+  model: { family: 'gpt-neox', hiddenSize: 16, layers: 1, heads: 2, contextTokens: 16 },
+  tokenizer: { kind: 'byte' },
+  data: { corpora: [{ id: 'eng', path: 'corpora/eng.txt', language: 'eng', script: 'Latn' }] },
+  seeds: { initialisation: 1, dataOrder: 1 },
+  training: { steps: 10, batchSequences: 2, learningRate: 0.001 },
+};
+
+export function jobBody(
+  labId: LabId,
+  more: {
+    gpus?: number;
+    maxSeconds?: number;
+    requestKey?: string;
+    attemptLimit?: number;
+    priority?: number;
+    gpuType?: string;
+  } = {},
+) {
+  const { gpus = 1, maxSeconds = 600, gpuType, ...rest } = more;
+  return {
+    labId,
+    runner: trainTemplate,
+    resources: { gpus, maxSeconds, ...(gpuType === undefined ? {} : { gpuType }) },
+    ...rest,
+  };
+}
+
+const inventory: ClusterInventory = {
+  gpus: 2,
+  gpuType: 'cpu',
+  gpuMemoryMiB: null,
+  executor: 'local',
+  hostName: 'test',
+  cpus: 2,
+  memoryMiB: 1_000,
+};
+const policy: ClusterPolicy = {
+  kinds: [...jobKinds],
+  labIds: null,
+  consortium: true,
+  gpusPerJobMax: null,
+  secondsPerJobMax: null,
+  hoursUtc: null,
+};
+
+/** Speaks the agent protocol as a test wishes: it may repeat, delay, lose and lie. */
+export class SimulatedAgent {
+  incarnation = 0;
+  instanceId: string = randomUUID();
+  draining = false;
+  readonly held = new Map<string, AttemptRef>();
+  readonly inventory: ClusterInventory;
+
+  constructor(
+    readonly client: ApiClient,
+    readonly clusterId: string,
+    more: Partial<ClusterInventory> = {},
+  ) {
+    this.inventory = { ...inventory, ...more };
+  }
+
+  async register(stopped: AttemptRef[] = []): Promise<this> {
+    const answer = await this.client.call(registerAgent, {
+      body: { instanceId: this.instanceId, agentVersion: 'test', inventory: this.inventory, policy, stopped },
+    });
+    this.incarnation = answer.incarnation;
+    return this;
+  }
+
+  /** The same cluster's next process; this one is superseded. */
+  async restart(stopped: AttemptRef[] = []): Promise<SimulatedAgent> {
+    return new SimulatedAgent(this.client, this.clusterId, this.inventory).register(stopped);
+  }
+
+  sync(wait = true): Promise<SyncAnswer> {
+    return this.client.call(syncAgent, {
+      body: {
+        incarnation: this.incarnation,
+        inventory: this.inventory,
+        policy,
+        draining: this.draining,
+        attempts: [...this.held.values()].map((ref) => ({ ...ref, state: 'running' as const })),
+        wait,
+      },
+    });
+  }
+
+  /** Syncs until there is an offer for the job, or for any. */
+  async offer(jobId?: string, withinMs = 10_000): Promise<AttemptRef> {
+    for (const deadlineMs = Date.now() + withinMs; Date.now() < deadlineMs; ) {
+      const { offers } = await this.sync();
+      const found = offers.find((offer) => jobId === undefined || offer.jobId === jobId);
+      if (found !== undefined) return { jobId: found.jobId, attempt: found.attempt };
+    }
+    throw new Error(`no offer within ${withinMs} ms`);
+  }
+
+  async accept(ref: AttemptRef) {
+    const assignment = await this.client.call(acceptAttempt, {
+      params: ref,
+      body: { incarnation: this.incarnation },
+    });
+    this.held.set(`${ref.jobId}/${ref.attempt}`, ref);
+    return assignment;
+  }
+
+  async report(
+    ref: AttemptRef,
+    state: 'staging' | 'running' | 'finalizing' | 'succeeded' | 'failed' | 'cancelled' | 'preempted',
+    more: { reason?: string; exitCode?: number; retriable?: boolean } = {},
+  ): Promise<void> {
+    await this.client.call(reportAttempt, {
+      params: ref,
+      body: { incarnation: this.incarnation, state, ...more },
+    });
+    if (['succeeded', 'failed', 'cancelled', 'preempted'].includes(state))
+      this.held.delete(`${ref.jobId}/${ref.attempt}`);
+  }
+
+  /** Takes the next offer and says that it runs. */
+  async begin(jobId?: string) {
+    const ref = await this.offer(jobId);
+    const assignment = await this.accept(ref);
+    await this.report(ref, 'running');
+    return { ref, assignment };
+  }
+}
+
+/** The code with which a call was refused. */
+export async function refusal(call: Promise<unknown>): Promise<string> {
+  try {
+    await call;
+  } catch (error) {
+    if (error instanceof ProblemError) return error.problem.code;
+    throw error;
+  }
+  return 'not refused';
+}
