@@ -1,0 +1,55 @@
+import { LedgerModule } from '@beamtime/access';
+import { CatalogueModule } from '@beamtime/catalogue';
+import {
+  Captures,
+  MODEL_SERVERS,
+  type ModelServers,
+  ModelServing,
+  ServedModels,
+  TUNNEL_AUTHORITY,
+  TunnelGate,
+  TunnelHub,
+} from '@beamtime/inference';
+import { Transactor } from '@beamtime/platform';
+import { AdmitTunnel } from '@beamtime/scheduling';
+import { Module } from '@nestjs/common';
+import { CatalogueControllersModule } from './catalogue/catalogue-controllers.module.js';
+import { HubModule } from './hub/hub.module.js';
+import { CapturesController } from './internals/captures.controller.js';
+import { inferencePorts } from './join-ports.js';
+import { OutputsController } from './outputs/outputs.controller.js';
+import { ReleaseIdleModels } from './release-idle-models.js';
+import { StudiesControllersModule } from './studies/studies-controllers.module.js';
+
+/**
+ * Outputs, internals, the catalogue with its model hub, and studies over HTTP; agents connect served models here.
+ * Needs PlatformModule and IdentityModule beside it.
+ */
+@Module({
+  imports: [LedgerModule, CatalogueModule, CatalogueControllersModule, HubModule, StudiesControllersModule],
+  controllers: [OutputsController, CapturesController],
+  providers: [
+    ...inferencePorts,
+    TunnelHub,
+    TunnelGate,
+    { provide: MODEL_SERVERS, useExisting: TunnelHub },
+    { provide: TUNNEL_AUTHORITY, useClass: AdmitTunnel },
+    {
+      provide: ServedModels,
+      inject: [Transactor],
+      useFactory: (transactor: Transactor) => new ServedModels(transactor),
+    },
+    {
+      provide: Captures,
+      inject: [Transactor],
+      useFactory: (transactor: Transactor) => new Captures(transactor),
+    },
+    {
+      provide: ModelServing,
+      inject: [MODEL_SERVERS, ServedModels],
+      useFactory: (servers: ModelServers, served: ServedModels) => new ModelServing(servers, served),
+    },
+    ReleaseIdleModels,
+  ],
+})
+export class GatewayServiceModule {}
