@@ -1,3 +1,4 @@
+import { CatalogueModule, catalogueSchema } from '@beamtime/catalogue';
 import {
   ELECTORATE,
   governanceProviders,
@@ -9,25 +10,31 @@ import { identitySchema } from '@beamtime/identity';
 import type { ContextSchema } from '@beamtime/platform';
 import { Module } from '@nestjs/common';
 import { IdentityControllersModule } from './identity/identity-controllers.module.js';
+import { CatalogueLandscape } from './joins/catalogue-landscape.js';
+import { CatalogueUtilisation } from './joins/catalogue-utilisation.js';
 import { IdentityElectorate } from './joins/identity-electorate.js';
 import { BallotsController } from './rounds/ballots.controller.js';
 import { ProposalsController } from './rounds/proposals.controller.js';
 import { RoundsController } from './rounds/rounds.controller.js';
 
 /** What the governance service keeps in the database. */
-export const governanceSchemas: readonly ContextSchema[] = [identitySchema, governanceSchema];
+export const governanceSchemas: readonly ContextSchema[] = [
+  identitySchema,
+  governanceSchema,
+  catalogueSchema,
+];
 
 /**
  * Labs, logins, rounds, proposals, ballots and tallies over HTTP. Needs PlatformModule and IdentityModule beside it.
  */
 @Module({
-  imports: [IdentityControllersModule],
+  imports: [IdentityControllersModule, CatalogueModule],
   controllers: [RoundsController, ProposalsController, BallotsController],
   providers: [
     ...governanceProviders,
     { provide: ELECTORATE, useClass: IdentityElectorate },
-    { provide: LANDSCAPE, useValue: { models: () => Promise.resolve([]) } },
-    { provide: MEASURED_UTILISATION, useValue: { on: () => Promise.resolve(null) } },
+    { provide: LANDSCAPE, useClass: CatalogueLandscape },
+    { provide: MEASURED_UTILISATION, useClass: CatalogueUtilisation },
   ],
 })
 export class GovernanceServiceModule {}

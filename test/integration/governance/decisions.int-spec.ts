@@ -1,3 +1,4 @@
+import { catalogueConsumer } from '@beamtime/catalogue';
 import {
   amendProposal,
   analyseProposal,
@@ -14,8 +15,11 @@ import {
   listProposals,
   listProposalVersions,
   type ProposalBody,
+  type SuiteDesign,
+  suiteDesignSchema,
   withdrawProposal,
 } from '@beamtime/contracts';
+import { newId } from '@beamtime/platform';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Consortium, codeOf, designOf, type LabForTest } from './consortium.js';
 
@@ -286,5 +290,52 @@ describe('what a suite would mean', () => {
     expect(analysis.checkpointBytes).toBeGreaterThan(0);
     const { design } = { design: designOf('another') };
     expect((await a.researcher.api.call(estimateSuite, { body: { design } })).models).toBe(2);
+  });
+
+  /** Models as the catalogue would have them after a round. */
+  async function train(design: SuiteDesign, gpuSeconds: number): Promise<void> {
+    await consortium.transactor.do(async (tx) => {
+      const suiteId = newId('Suite');
+      const fact = {
+        roundId: newId('Round'),
+        certificateSha256: '0'.repeat(64),
+        decidedAt: new Date().toISOString(),
+        adopted: [
+          { proposalId: newId('Proposal'), suiteId, labId: a.labId, title: 'x', gpuSeconds: 1, design },
+        ],
+      };
+      await catalogueConsumer.handlers['round.decided']?.(
+        { eventId: 'evt', type: 'round.decided', payload: fact, createdAt: new Date() },
+        tx,
+      );
+      await tx.changed(`UPDATE catalogue.model SET state = 'ready', gpu_seconds = $2 WHERE suite_id = $1`, [
+        suiteId,
+        gpuSeconds,
+      ]);
+    });
+  }
+
+  it('counts the models that the catalogue has, and uses what finished runs made of this GPU type', async () => {
+    const design = (name: string) =>
+      suiteDesignSchema.parse({
+        ...designOf(name),
+        resources: {
+          gpuType: 'h100',
+          overheadSecondsPerModel: 10,
+          gpuPeakFlops: 1e6,
+          utilisation: 0.5,
+          maxSecondsPerModel: 1e6,
+        },
+      });
+    const before = await a.researcher.api.call(estimateSuite, { body: { design: design('measured-a') } });
+    expect(before.utilisation).toEqual({ value: 0.5, source: 'assumed' });
+    const trainingSeconds = before.gpuSeconds / before.models - 10;
+    // The runs took four times as long as was assumed: an eighth of the peak.
+    await train(design('measured-a'), Math.round(4 * trainingSeconds) + 10);
+    const after = await a.researcher.api.call(estimateSuite, { body: { design: design('measured-b') } });
+    expect(after.utilisation.source).toBe('measured');
+    expect(after.utilisation.value).toBeCloseTo(0.125, 3);
+    expect(after.gpuSeconds / after.models - 10).toBeGreaterThan(3.9 * trainingSeconds);
+    expect(after.landscape).toMatchObject([{ language: 'eng', existing: 2, added: 2, fillsHole: false }]);
   });
 });

@@ -8,6 +8,7 @@ import {
   listRounds,
 } from '@beamtime/contracts';
 import { verifyCertificate } from '@beamtime/governance/tally';
+import { DataSource } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Consortium, codeOf, type LabForTest } from './consortium.js';
 
@@ -100,5 +101,48 @@ describe('a round from its plan to its decision', () => {
       query: { limit: 10, after: next ?? undefined },
     });
     expect(older.items).toHaveLength(1);
+  });
+});
+
+describe('the service', () => {
+  it('keeps a database that its entities mirror', async () => {
+    const pending = await consortium.service.app.get(DataSource).driver.createSchemaBuilder().log();
+    const mine = pending.upQueries.map(({ query }) => query).filter((query) => query.includes('governance'));
+    expect(mine).toEqual([]);
+  });
+
+  it('asks whoever is nobody to log in, on every endpoint that is not public', async () => {
+    const governance = consortium.service.specs.filter(({ id }) =>
+      /^(rounds|pledges|proposals|ballots|deputies|policies|adopted-suites)\./.test(id),
+    );
+    expect(governance.length).toBeGreaterThan(30);
+    for (const spec of governance) {
+      const path = spec.path.replace(/:[A-Za-z]+/g, 'nobody');
+      const response = await fetch(consortium.service.url + path, { method: spec.method });
+      const asked = response.status === 401;
+      expect([spec.id, asked, response.status < 500]).toEqual([spec.id, spec.access.kind !== 'public', true]);
+    }
+  });
+
+  it('lets only those in whose role an endpoint names', async () => {
+    const roleBound = consortium.service.specs.flatMap((spec) =>
+      spec.access.kind === 'person' &&
+      spec.access.roles !== undefined &&
+      /^(rounds|pledges|adopted)/.test(spec.id)
+        ? [{ ...spec, roles: spec.access.roles }]
+        : [],
+    );
+    expect(roleBound.length).toBeGreaterThan(7);
+    const people = [consortium.secretariat, labs[0].delegate, labs[0].researcher];
+    for (const spec of roleBound) {
+      for (const { token, principal } of people) {
+        const response = await fetch(consortium.service.url + spec.path.replace(/:[A-Za-z]+/g, 'nobody'), {
+          method: spec.method,
+          headers: { authorization: `Bearer ${token}` },
+        });
+        const admitted = principal.memberships.some(({ role }) => spec.roles.includes(role));
+        expect([spec.id, response.status]).toEqual([spec.id, admitted ? 400 : 403]);
+      }
+    }
   });
 });
