@@ -98,6 +98,7 @@ export const runnerEnvironment = z.strictObject({
   tokenizers: z.string(),
   device: z.string(),
   threads: z.int().min(1),
+  processes: z.int().min(1).optional().describe('That trained together, by torchrun; 1 when left out'),
   platform: z.string(),
 });
 

@@ -21,6 +21,7 @@ from .refusals import (
     Refused,
     refusal_of_full_disk,
 )
+from .team import Team
 
 DESCRIPTION = """\
 Runs one job of Beamtime in one folder: trains a model, serves it, reads its internals, or evaluates it.
@@ -37,6 +38,8 @@ examples:
       To go on in another folder, put the inputs there and the newest resumable/step… folder as resume/.
   BEAMTIME_SERVE_TOKEN=secret python -m beamtime_runner serve --job job.json --workdir DIR
       Event "ready" names the port.
+  torchrun --nproc-per-node 8 -m beamtime_runner train --job job.json --workdir DIR
+      Eight processes, a GPU each, share every batch.
   sbatch --signal=USR1@90 --requeue …
       On USR1, TERM or INT train saves its state and exits with 75.
 
@@ -90,7 +93,7 @@ def run(command: str, job_path: Path, workdir: Path) -> int:
         job = read_job(job_path, command)
         if not workdir.is_dir():
             raise Refused("bad-workdir", f"the workdir {workdir} is not a folder")
-        events = Events(workdir, job["jobId"], job["attempt"])
+        events = Events(workdir, job["jobId"], job["attempt"], silent=not Team.of_environment().leads)
     except Refused as refused:
         print(f"refused: {refused.detail}", file=sys.stderr)
         return refused.exit_code

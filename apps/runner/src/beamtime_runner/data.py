@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
-from .batches import Batches, make_batches, manifest_bytes, manifest_of
+from .batches import Batches, batches_of_manifest, make_batches, manifest_bytes, manifest_of
 from .corpus import MASK, tokenise
 from .durable import sha256_file, write_file
 from .events import Events
@@ -124,3 +125,11 @@ def _tokenizer(
             "tokenizer.path",
         )
     return tokenizer, save_tokenizer(tokenizer, folder, context, made)
+
+
+def read_data(workdir: Path) -> Data:
+    """What another process of the team has prepared in this workdir."""
+    manifest = (workdir / MANIFEST).read_bytes()
+    batches = batches_of_manifest(json.loads(manifest), workdir / "data", verify=False)
+    folder = workdir / "tokenizer"
+    return Data(batches, load_tokenizer(folder), folder, manifest)

@@ -14,7 +14,7 @@ from .refusals import Refused
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "V100": 125e12}
 
 
-def describe(device: str = "not loaded", threads: int = 1) -> dict[str, Any]:
+def describe(device: str = "not loaded", threads: int = 1, processes: int = 1) -> dict[str, Any]:
     return {
         "codeVersion": __version__,
         "python": platform.python_version(),
@@ -23,6 +23,7 @@ def describe(device: str = "not loaded", threads: int = 1) -> dict[str, Any]:
         "tokenizers": version("tokenizers"),
         "device": device,
         "threads": threads,
+        "processes": processes,
         "platform": platform.platform(),
     }
 

@@ -19,14 +19,16 @@ PROGRESS_SECONDS = 0.5  # at most two progress lines a second, however fast the 
 class Events:
     """Writes each event of one process of one attempt; `seq` rises by one from 0."""
 
-    def __init__(self, workdir: Path, job_id: str, attempt: int):
+    def __init__(self, workdir: Path, job_id: str, attempt: int, silent: bool = False):
         self.head = {"jobId": job_id, "attempt": attempt}
         self.listener_gone = False
+        self._silent = silent  # all but the first process of a team
         self._seq = 0
         self._one_at_a_time = threading.Lock()
         self._progress_at = 0.0
+        path = Path(os.devnull) if silent else workdir / "events.jsonl"
         try:
-            self._file = (workdir / "events.jsonl").open("a", encoding="utf-8")
+            self._file = path.open("a", encoding="utf-8")
         except OSError as error:
             raise Refused("bad-workdir", f"cannot write to the workdir {workdir}: {error.strerror}") from error
 
@@ -48,7 +50,7 @@ class Events:
             print(f"events.jsonl: {error.strerror}", file=sys.stderr)
 
     def _say(self, line: str) -> None:
-        if self.listener_gone:
+        if self.listener_gone or self._silent:
             return
         try:
             sys.stdout.write(line)

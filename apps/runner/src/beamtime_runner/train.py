@@ -7,6 +7,7 @@ weights, moments and the chain of steps are saved whole; everything else is comp
 from __future__ import annotations
 
 import math
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,14 @@ from .checkpoint import (
     sha256_of,
 )
 from .corpus import MASK
-from .data import Data, prepare_data
+from .data import Data, prepare_data, read_data
 from .durable import Background, sha256_file
 from .events import Events
 from .interruption import Interruption
 from .models import build_config, build_model, flops_per_token, objective_of, resolved_shape
 from .refusals import Interrupted, Refused
 from .schedules import checkpoint_steps, learning_rate, resolve_training
+from .team import Team
 
 LOSSES_HELD_ON_DEVICE = 16  # on a GPU, steps between two waits for the loss; on a CPU the loss is already here
 
@@ -42,11 +44,20 @@ LOSSES_HELD_ON_DEVICE = 16  # on a GPU, steps between two waits for the loss; on
 def train(job: dict[str, Any], workdir: Path, events: Events, interruption: Interruption) -> None:
     """Runs a job of kind train to its end, or raises `Refused` or `Interrupted`."""
     runtime = environment.resolve_runtime(job.get("runtime", {}))
+    team = Team.of_environment()
+    _check_team(job, team)
     found, faults = find_resumable(workdir)
     for fault in faults:
         events.emit("warning", code="checkpoint-torn", detail=f"{fault}; continuing from an earlier state")
-    data = prepare_data(job, workdir, events, interruption, found.folder / TOKENIZER if found else None)
-    run = Run(job, workdir, events, interruption, data, runtime)
+    if team.size > 1:
+        team.join(environment.start_torch(runtime))
+    if team.leads:
+        data = prepare_data(job, workdir, events, interruption, found.folder / TOKENIZER if found else None)
+        team.wait()
+    else:
+        team.wait()
+        data = read_data(workdir)
+    run = Run(job, workdir, events, interruption, data, runtime, team)
     run.announce()
     if found is not None:
         check_same_run(found, run.fingerprint())
@@ -56,6 +67,15 @@ def train(job: dict[str, Any], workdir: Path, events: Events, interruption: Inte
         run.to_the_end()
     finally:
         run.background.settle()  # what was on its way to disk is kept, and told of, also when the run fails
+    team.part()
+
+
+def _check_team(job: dict[str, Any], team: Team) -> None:
+    rows = job["training"].get("microBatchSequences", job["training"]["batchSequences"])
+    whole = job["training"]["batchSequences"]
+    if whole % team.size != 0 or (whole // team.size) % min(rows, whole // team.size) != 0:
+        detail = f"training.batchSequences: {whole} cannot be shared by {team.size} processes"
+        raise Refused("bad-job", detail, "training.batchSequences")
 
 
 class Run:
@@ -69,6 +89,7 @@ class Run:
         interruption: Interruption,
         data: Data,
         runtime: dict[str, Any],
+        team: Team,
     ):
         self.job, self.workdir, self.events, self.interruption, self.data = (
             job,
@@ -83,16 +104,20 @@ class Run:
         self.steps: int = self.training["steps"]
         self.checkpoint_steps = checkpoint_steps(checkpoints.get("schedule", "log2"), self.steps)
         self.resume_every: int = checkpoints.get("resumeEverySteps", max(10, math.ceil(self.steps / 20)))
+        self.team = team
         self.device = environment.start_torch(runtime)
+        if team.size > 1 and self.device.type == "cuda":
+            self.device = type(self.device)("cuda", team.local_rank)
         vocabulary = data.tokenizer.get_vocab_size()
         config = build_config(job["model"], vocabulary, data.tokenizer.token_to_id("<|endoftext|>"))
         self.model = build_model(config, job["seeds"]["initialisation"]).to(self.device)
         self.model.train()
+        self.parameters = list(self.model.parameters())
         self.optimiser = _optimiser(self.model, self.training)
         self.objective = _objective(job, self.model, self.training, data, runtime, self.device)
         self.tokens_per_step = self.training["batchSequences"] * job["model"]["contextTokens"]
         self.flops_per_token = flops_per_token(self.model, job["model"]["contextTokens"])
-        self.chain = StepChain(workdir / CHAIN)
+        self.chain = StepChain(self._chain_path())
         self.background = Background()
         self.first_step = 0
         self.loss: float | None = None
@@ -143,9 +168,16 @@ class Run:
             training=self.training,
             checkpoints={"steps": self.checkpoint_steps, "resumeEverySteps": self.resume_every},
             runtime=self.runtime,
-            environment=environment.describe(environment.device_name(self.device), self.runtime["threads"]),
+            environment=self._environment(),
             flops=self.flops_per_token * steps * self.tokens_per_step,
         )
+
+    def _chain_path(self) -> Path:
+        return self.workdir / CHAIN if self.team.leads else Path(os.devnull)
+
+    def _environment(self) -> dict[str, Any]:
+        name = environment.device_name(self.device)
+        return environment.describe(name, self.runtime["threads"], self.team.size)
 
     def fingerprint(self) -> dict[str, Any]:
         """All that decides the bits of the run; a state made with another is not continued."""
@@ -157,16 +189,17 @@ class Run:
             "training": self.training,
             "checkpoints": self.checkpoint_steps,
             "runtime.threads": self.runtime["threads"],
+            "processes": self.team.size,
         }
 
     def continue_from(self, found: Any) -> None:
-        self.chain = StepChain(self.workdir / CHAIN, found.folder / CHAIN)
+        self.chain = StepChain(self._chain_path(), found.folder / CHAIN)
         if self.chain.head != found.state["chainSha256"]:
             raise Refused("resume-mismatch", "the chain of steps in the state to resume does not give its head")
         self.first_step, self.loss = found.step, found.state["loss"]
         self.weights_sha256 = found.state["weightsSha256"]
         self.optimiser_sha256 = sha256_file(found.folder / OPTIMISER)
-        here = environment.describe(environment.device_name(self.device), self.runtime["threads"])
+        here = self._environment()
         for name in ("torch", "device"):
             if found.state["environment"][name] != here[name]:
                 detail = (
@@ -188,7 +221,7 @@ class Run:
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             rows = batches.rows(step)
-            loss, norm = self._learn(step, rows)
+            loss, norm, asked = self._learn(step, rows)
             self._pending.append((step + 1, batch_sha256(rows), loss, norm))
             if len(self._pending) >= self._pending_max:
                 self._settle()
@@ -196,7 +229,6 @@ class Run:
                 self._report(step + 1)
             if step + 1 in due:
                 self._checkpoint(step + 1)
-            asked = self.interruption.asked(self.events)
             if asked or (step + 1) % self.resume_every == 0 or step + 1 == self.steps:
                 self._resumable(step + 1)
             if asked and step + 1 < self.steps:
@@ -205,31 +237,34 @@ class Run:
                 raise Interrupted(self.interruption.signal_name or "", step + 1)
         self._finish()
 
-    def _learn(self, step: int, rows: Any) -> tuple[Any, Any]:
-        """One step of the optimiser on these rows; returns loss and gradient norm, on the device."""
+    def _learn(self, step: int, rows: Any) -> tuple[Any, Any, bool]:
+        """One step of the optimiser on these rows: loss and gradient norm, on the device, and whether to stop."""
         import torch
 
         torch.manual_seed(self.job["seeds"]["dataOrder"] * 1_000_003 + step)  # for options that bring dropout
-        micro, whole = self.training["microBatchSequences"], self.training["batchSequences"]
+        mine = self.team.share(len(rows))
+        micro = min(self.training["microBatchSequences"], len(mine))
         total = None
-        for first in range(0, whole, micro):
-            loss = self.objective(step, rows[first : first + micro], first) * (micro / whole)
+        for first in range(mine.start, mine.stop, micro):
+            loss = self.objective(step, rows[first : first + micro], first) * (micro / len(mine))
             loss.backward()
             total = loss.detach() if total is None else total + loss.detach()
-        clip = self.training["gradientClip"]
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip) if clip > 0 else torch.zeros(())
+        total, asked = self.team.average(self.parameters, total, self.interruption.asked(self.events))
+        clip = self.training["gradientClip"] or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, clip)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        return total, norm
+        return total, norm, asked
 
     def _settle(self) -> None:
         """Waits for the losses of the steps computed, checks them, and links them into the chain."""
         for step, batch, loss_on_device, norm in self._pending:
-            loss = float(loss_on_device)
-            if not math.isfinite(loss):
-                detail = f"the loss at step {step} is {loss}; the last good state stands"
-                raise Refused("loss-not-finite", detail, "training.learningRate")
-            self.chain.step(step, batch, loss, float(norm))
+            loss, gradient_norm = float(loss_on_device), float(norm)
+            for what, value in (("loss", loss), ("gradient's norm", gradient_norm)):
+                if not math.isfinite(value):
+                    detail = f"the {what} at step {step} is {value}; the last good state stands"
+                    raise Refused("loss-not-finite", detail, "training.learningRate")
+            self.chain.step(step, batch, loss, gradient_norm)
             self._unreported.append((step, loss))
             self.loss = loss
         self._pending.clear()
@@ -258,6 +293,8 @@ class Run:
 
     def _checkpoint(self, step: int) -> None:
         self._settle()
+        if not self.team.leads:
+            return
         revision, seen = f"step{step}", step * self.tokens_per_step
         about = {
             "step": step,
@@ -286,12 +323,14 @@ class Run:
 
     def _resumable(self, step: int) -> None:
         self._settle()
+        if not self.team.leads:
+            return
         state = {
             "step": step,
             "loss": self.loss,
             "weightsSha256": self.weights_sha256,
             "fingerprint": self.fingerprint(),
-            "environment": environment.describe(environment.device_name(self.device), self.runtime["threads"]),
+            "environment": self._environment(),
         }
         folder = self.workdir / "resumable" / f"step{step}"
         draft = draft_resumable(folder, self.model, self.optimiser, self.chain, self.data.tokenizer_folder, state)
@@ -305,6 +344,9 @@ class Run:
         self.background.commit(draft, then)
 
     def _finish(self) -> None:
+        self._settle()
+        if not self.team.leads:
+            return
         self.background.settle()
         wall = time.monotonic() - self.started
         if self._unreported:
@@ -325,7 +367,7 @@ class Run:
         self.events.emit(
             "done",
             wallSeconds=wall,
-            deviceSeconds=wall,
+            deviceSeconds=wall * self.team.size,
             peakMemoryBytes=environment.peak_memory_bytes(),
             step=self.steps,
             weightsSha256=self.weights_sha256,
