@@ -24,7 +24,7 @@ CREATE TABLE access.account (
   CONSTRAINT account_available CHECK (kind IN ('issuer', 'usage') OR posted + pending >= 0),
   CONSTRAINT account_within_limit CHECK (limit_amount IS NULL OR drawn_held + drawn_posted <= limit_amount),
   CONSTRAINT account_drawn CHECK (drawn_held >= 0 AND drawn_posted >= 0)
-);
+) WITH (fillfactor = 50);
 
 CREATE TABLE access.account_grant (
   id text NOT NULL,
@@ -37,7 +37,7 @@ CREATE TABLE access.account_grant (
   created_at timestamptz NOT NULL DEFAULT now(),
   CONSTRAINT account_grant_pkey PRIMARY KEY (id),
   CONSTRAINT account_grant_available CHECK (held >= 0 AND balance >= held)
-);
+) WITH (fillfactor = 50);
 CREATE INDEX account_grant_of_account ON access.account_grant (unit, account, expires_at) WHERE (balance > 0);
 
 CREATE TABLE access.journal (
