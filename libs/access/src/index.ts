@@ -1,5 +1,5 @@
 export { ChangeAllocation } from './allocations/change-allocation.js';
-export { API_KEYS, type ApiKeys, CreateKey } from './allocations/create-key.js';
+export { CreateKey } from './allocations/create-key.js';
 export { ReadAllocations } from './allocations/read-allocations.js';
 export { AcceptAward } from './applications/accept-award.js';
 export type { Application } from './applications/application-store.js';
@@ -34,6 +34,6 @@ export { reconcileHolds } from './ledger/reconcile-holds.js';
 export { LedgerModule } from './ledger.module.js';
 export { Metering, requestHoldTtlMs, type UseHold, type UseRequest } from './metering/metering.js';
 export { Policies } from './metering/policies.js';
-export { PEOPLE, type People } from './ports.js';
+export { type Actor, API_KEYS, type ApiKeys, PEOPLE, type People } from './ports.js';
 export { accessSchema } from './postgres/access-schema.js';
 export { AccessReconciler } from './reconciler.js';

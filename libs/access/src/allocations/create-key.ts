@@ -1,34 +1,11 @@
 import type { ProblemCode, Scope } from '@beamtime/contracts';
-import {
-  type AllocationId,
-  type ApiKeyId,
-  err,
-  type PersonId,
-  type Problem,
-  problem,
-  type Result,
-} from '@beamtime/kernel';
-import { Transactor, type Tx } from '@beamtime/platform';
+import { type ApiKeyId, err, type PersonId, type Problem, problem, type Result } from '@beamtime/kernel';
+import { Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
-import type { Actor } from '../ports.js';
+import { type Actor, API_KEYS, type ApiKeys } from '../ports.js';
 import { admitToAllocation } from './allocation-store.js';
 
 type Refusal = Problem<ProblemCode>;
-
-/** What access needs of whoever keeps keys; the app joins it to identity. */
-export interface ApiKeys {
-  create(
-    tx: Tx,
-    wanted: {
-      readonly allocationId: AllocationId;
-      readonly personId: PersonId;
-      readonly scopes: readonly Scope[];
-      readonly label: string;
-      readonly expiresAt: Date | null;
-    },
-  ): Promise<Result<{ readonly keyId: ApiKeyId; readonly token: string }, Refusal>>;
-}
-export const API_KEYS = Symbol('ApiKeys');
 
 export interface CreatedKey {
   readonly keyId: ApiKeyId;
