@@ -11,7 +11,7 @@ export interface DemoCorpora {
 
 /** A CPU slot stands in for a GPU in the cost estimate; low, so that the reservation also covers a busy machine. */
 const coreFlops = 2e10;
-const resources = { gpus: 1, utilisation: 0.35, gpuPeakFlops: coreFlops, maxSecondsPerModel: 200 };
+const resources = { gpus: 1, utilisation: 0.35, gpuPeakFlops: coreFlops, maxSecondsPerModel: 1_800 };
 
 const training = {
   contextTokens: 128,
@@ -64,7 +64,7 @@ export function rivalSuites(name: string, corpora: DemoCorpora, steps: number): 
     rival('tokenizers', 'Four tokenizers on one language', {
       language: first,
       tokenizer: [
-        { name: 'byte', kind: 'byte', vocabSize: 512, scope: 'shared' },
+        { name: 'byte', kind: 'byte' },
         { name: 'bpe1k', kind: 'bpe', vocabSize: 1024, scope: 'shared' },
         { name: 'bpe2k', kind: 'bpe', vocabSize: 2048, scope: 'shared' },
         { name: 'uni1k', kind: 'unigram', vocabSize: 1024, scope: 'shared' },

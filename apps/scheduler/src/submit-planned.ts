@@ -35,6 +35,10 @@ export function submitPlanned(
       attemptLimit: how.attemptLimit,
       requestKey: how.requestKey,
       account: how.account,
+      // A suite's reservation is the sum of these estimates: holding whole time bounds would never fit into it.
+      ...(planned.gpuSecondsEstimate > 0
+        ? { gpuSecondsHeld: Math.max(1, Math.floor(planned.gpuSecondsEstimate)) }
+        : {}),
       submittedBy: how.submittedBy,
     },
     tx,

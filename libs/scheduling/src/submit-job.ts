@@ -34,6 +34,11 @@ export interface JobSubmission {
   readonly requestKey: string | null;
   /** Who pays; null where nobody is charged. */
   readonly account: GpuAccountRef | null;
+  /**
+   * GPU-seconds to hold where the account was reserved by an estimate; by default the whole time bound. What the job
+   * uses beyond its hold is charged to the account as far as that reaches.
+   */
+  readonly gpuSecondsHeld?: number;
   /** Id of a person, or a part of the facility. */
   readonly submittedBy: string;
 }
@@ -72,7 +77,8 @@ export class SubmitJob {
     if (refused !== undefined) return err(refused);
     const jobId = newId('Job');
     const { gpus, maxSeconds } = submission.resources;
-    const gpuSeconds = submission.account === null ? 0 : gpuSecondsBound(gpus, maxSeconds);
+    const bound = gpuSecondsBound(gpus, maxSeconds);
+    const gpuSeconds = submission.account === null ? 0 : Math.min(bound, submission.gpuSecondsHeld ?? bound);
     await insertJob(tx, jobId, submission, gpuSeconds);
     if (submission.account !== null) {
       const held = await this.accounts.hold(tx, { jobId, account: submission.account, gpuSeconds });
