@@ -1,5 +1,5 @@
 import type { ProblemCode, Scope } from '@beamtime/contracts';
-import { type ApiKeyId, err, type PersonId, type Problem, problem, type Result } from '@beamtime/kernel';
+import { type ApiKeyId, err, type Problem, problem, type Result } from '@beamtime/kernel';
 import { Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { type Actor, API_KEYS, type ApiKeys } from '../ports.js';
