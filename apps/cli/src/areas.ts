@@ -1,9 +1,12 @@
 import { registerAccessCommands } from './access/index.js';
+import { registerCatalogueCommands } from './catalogue/index.js';
 import type { Area } from './core/run-cli.js';
 import { registerAuditCommands } from './facility/audit-commands.js';
 import { registerStatusCommands } from './facility/status-command.js';
 import { registerGovernanceCommands } from './governance/index.js';
 import { registerIdentityCommands } from './identity/index.js';
+import { registerStudyCommands } from './studies/index.js';
+import { registerSuiteCommands } from './suites/index.js';
 import { registerTallyCommands } from './tally/index.js';
 
 /** The commands of every area, in the order of the overview. */
@@ -12,6 +15,9 @@ export const areas: readonly Area[] = [
   { title: 'People, labs and keys', register: registerIdentityCommands },
   { title: 'Rounds and ballots', register: registerGovernanceCommands },
   { title: 'Counting, without a facility', register: registerTallyCommands },
+  { title: 'Suites of models', register: registerSuiteCommands },
+  { title: 'Corpora and models', register: registerCatalogueCommands },
+  { title: 'Studies', register: registerStudyCommands },
   { title: 'Access and the books', register: registerAccessCommands },
   { title: 'Audit', register: registerAuditCommands },
 ];

@@ -5,7 +5,6 @@ export { FindModels } from './find-models.js';
 export { FindSuites } from './find-suites.js';
 export { ImportModel } from './import-model.js';
 export { type EvaluationPlan, PlanJobs, type PlannedJob, type PlanProblem } from './plan-jobs.js';
-export { planSuite } from './plan-suite.js';
 export { catalogueSchema } from './postgres/catalogue-schema.js';
 export {
   factorsOf,

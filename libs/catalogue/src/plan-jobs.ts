@@ -255,27 +255,33 @@ function revisionFiles(revision: RevisionRecord): FileEntry[] {
   return revision.files.map((file) => ({ ...file, path: `revisions/step${revision.step}/${file.path}` }));
 }
 
-/** The corpora by id, all of which must be there and ready. */
+/** The corpora by what they were called, an id or a name; all of them must be there and ready. */
 async function readyCorpora(
   tx: Tx,
-  corpusIds: readonly string[],
+  refs: readonly string[],
 ): Promise<Result<ReadonlyMap<string, CorpusRecord>, PlanProblem>> {
-  const records = await tx.rows<CorpusRecord>('SELECT * FROM catalogue.corpus WHERE id = ANY($1)', [
-    [...corpusIds],
-  ]);
-  const byId = new Map(records.map((record) => [record.id, record]));
-  for (const corpusId of corpusIds) {
-    const state = byId.get(corpusId)?.state;
-    if (state === 'ready') continue;
-    const why =
-      state === undefined
-        ? 'is not registered'
-        : state === 'registered'
-          ? 'has not been uploaded'
-          : `was rejected: ${byId.get(corpusId)?.reason ?? ''}`;
-    return err(problem('catalogue.invalid-corpus', `The corpus ${corpusId} ${why}`, { corpusId }));
+  const records = await tx.rows<CorpusRecord>(
+    'SELECT * FROM catalogue.corpus WHERE id = ANY($1) OR name = ANY($1)',
+    [[...refs]],
+  );
+  const byRef = new Map<string, CorpusRecord>();
+  for (const ref of refs) {
+    const corpus =
+      records.find((record) => record.id === ref) ?? records.find((record) => record.name === ref);
+    if (corpus?.state !== 'ready') return err(notReady(ref, corpus));
+    byRef.set(ref, corpus);
   }
-  return ok(byId);
+  return ok(byRef);
+}
+
+function notReady(ref: string, corpus: CorpusRecord | undefined): PlanProblem {
+  const why =
+    corpus === undefined
+      ? 'is not registered'
+      : corpus.state === 'registered'
+        ? 'has not been uploaded'
+        : `was rejected: ${corpus.reason ?? ''}`;
+  return problem('catalogue.invalid-corpus', `The corpus ${ref} ${why}`, { corpusId: corpus?.id ?? ref });
 }
 
 async function loadable(

@@ -42,7 +42,7 @@ export const languageLevelSchema = z.object({
     .string()
     .max(60)
     .describe(
-      'Id of a registered corpus (cor_…), or a name that `beamtime suite train --local` maps to a folder',
+      'Id (cor_…) or name of a registered corpus; `beamtime suite train --local` takes files of these names',
     ),
   heldOutCorpusId: z.string().max(60).optional().describe('Corpus for bits per byte; never trained on'),
 });

@@ -6,4 +6,5 @@ export * from './count-parameters.js';
 export * from './describe-cells.js';
 export * from './estimate-cost.js';
 export * from './expand-suite.js';
+export * from './plan-suite.js';
 export * from './training-job-file.js';

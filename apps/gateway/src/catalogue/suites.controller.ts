@@ -1,4 +1,4 @@
-import { CreateSuite, FindSuites, planSuite as planOf } from '@beamtime/catalogue';
+import { CreateSuite, FindSuites } from '@beamtime/catalogue';
 import {
   createSuite,
   type InputOf,
@@ -16,6 +16,7 @@ import {
   type Principal,
   unwrap,
 } from '@beamtime/platform';
+import { planSuite as planOf } from '@beamtime/suites';
 import { Controller, Inject } from '@nestjs/common';
 import { Viewers } from './viewers.js';
 

@@ -1,13 +1,10 @@
 import type { SuiteDesign, SuitePlan } from '@beamtime/contracts';
 import { ok, present, type Result } from '@beamtime/kernel';
-import {
-  confounding,
-  describeCells,
-  estimateCost,
-  expandSuite,
-  type InvalidSuite,
-  questions,
-} from '@beamtime/suites';
+import { confounding } from './confounding.js';
+import { questions } from './contrasts.js';
+import { describeCells } from './describe-cells.js';
+import { estimateCost } from './estimate-cost.js';
+import { expandSuite, type InvalidSuite } from './expand-suite.js';
 
 /** What a design would train, cost and be able to answer. Pure; the CLI plans with the same functions offline. */
 export function planSuite(design: SuiteDesign): Result<SuitePlan, InvalidSuite> {

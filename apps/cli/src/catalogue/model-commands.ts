@@ -1,0 +1,288 @@
+import {
+  listEvaluations,
+  listModels,
+  listNeighbours,
+  listRevisionFiles,
+  listRevisions,
+  type ModelFactorName,
+  type ModelView,
+  type Provenance,
+  showConfounding,
+  showLandscape,
+  showModel,
+  showModelChain,
+} from '@beamtime/contracts';
+import type { Command } from 'commander';
+import type { CliIo } from '../core/cli-io.js';
+import { examples } from '../core/examples.js';
+import { formatFields, formatTable } from '../core/format-table.js';
+import { formatQuantity } from '../suites/format-quantity.js';
+import { type ImportOptions, importFolder } from './import-folder.js';
+
+export function registerModelCommands(program: Command, io: CliIo): void {
+  registerModelsCommands(program, io);
+  const model = program.command('model').description('one model of the catalogue');
+
+  examples(
+    model
+      .command('show')
+      .description('factors, provenance and revisions of a model')
+      .argument('<model>', 'its name or id')
+      .action(async (ref: string) => {
+        const client = io.client();
+        const shown = await client.call(showModel, { params: { model: ref } });
+        const revisions = (await client.call(listRevisions, { params: { model: ref } })).items;
+        io.show({ ...shown, revisions }, () =>
+          [
+            describeModel(shown),
+            '',
+            formatTable(
+              ['revision', 'tokens', 'loss', 'bytes', 'weights sha256'],
+              revisions.map((one) => [
+                one.revision,
+                one.tokensSeen,
+                one.loss?.toFixed(3),
+                one.sizeBytes,
+                one.weightsSha256?.slice(0, 16),
+              ]),
+              'No revisions yet.',
+            ),
+          ].join('\n'),
+        );
+      }),
+    'model show udhr-neox-160k-deu-s1',
+  );
+
+  examples(
+    model
+      .command('neighbours')
+      .description('models that differ from this one in exactly one factor')
+      .argument('<model>', 'its name or id')
+      .action(async (ref: string) => {
+        const { items } = await io.client().call(listNeighbours, { params: { model: ref } });
+        io.show(items, () =>
+          formatTable(
+            ['model', 'state', 'differs in', 'this one', 'that one'],
+            items.map((one) => [one.name, one.state, one.factor, one.from, one.to]),
+            'No model differs from this one in exactly one known factor.',
+          ),
+        );
+      }),
+    'model neighbours udhr-neox-160k-deu-s1',
+  );
+
+  examples(
+    model
+      .command('files')
+      .description('the files of a revision, with where to fetch them')
+      .argument('<model>', 'its name or id')
+      .option('--revision <revision>', 'step1000, main or a commit', 'main')
+      .action(async (ref: string, { revision }: { revision: string }) => {
+        const found = await io.client().call(listRevisionFiles, { params: { model: ref, revision } });
+        const base = io.facilityUrl().replace(/\/$/, '');
+        io.show(found, () =>
+          formatTable(
+            ['file', 'bytes', 'sha256', 'address'],
+            found.files.map((file) => [file.path, file.sizeBytes, file.sha256.slice(0, 16), base + file.url]),
+          ),
+        );
+      }),
+    'model files udhr-neox-160k-deu-s1 --revision step64',
+  );
+
+  examples(
+    model
+      .command('evaluations')
+      .description('what evaluations of a model found')
+      .argument('<model>', 'its name or id')
+      .action(async (ref: string) => {
+        const { items } = await io
+          .client()
+          .call(listEvaluations, { params: { model: ref }, query: { limit: 500 } });
+        io.show(items, () =>
+          formatTable(
+            ['revision', 'tasks', 'study', 'dtype and device', 'at'],
+            items.map((one) => [
+              one.revision,
+              one.results.map((result) => result.task).join(', '),
+              one.studyId,
+              one.receipt === null ? null : `${one.receipt.dtype}, ${one.receipt.device}`,
+              one.reportedAt,
+            ]),
+            'No evaluations yet: beamtime study create --help',
+          ),
+        );
+      }),
+    'model evaluations udhr-neox-160k-deu-s1 --json',
+  );
+
+  examples(
+    model
+      .command('chain')
+      .description('the ids that lead from a model back to the vote')
+      .argument('<model>', 'its name or id')
+      .action(async (ref: string) => {
+        const chain = await io.client().call(showModelChain, { params: { model: ref } });
+        io.show(chain, () =>
+          formatFields({
+            model: chain.modelId,
+            'trained by job': chain.jobId,
+            'of suite': chain.suiteId,
+            'from proposal': chain.proposalId,
+            'adopted in round': chain.roundId,
+            certificate: chain.certificateSha256,
+          }),
+        );
+      }),
+    'model chain udhr-neox-160k-deu-s1',
+  );
+
+  examples(
+    model
+      .command('import')
+      .description('bring a model that was trained elsewhere; what is not said of it stays unknown')
+      .argument(
+        '<folder>',
+        'as save_pretrained writes it, or with one such folder per revision (step0, step1000 …)',
+      )
+      .option('--factors <file>', 'YAML or JSON with the factors that are known')
+      .option('--name <name>', 'its name here; by default that of the folder')
+      .option('--private', 'only for the lab and for allocations that name it')
+      .option('--lab <lab>', 'the lab that brings it: short name or id')
+      .option('--source <text>', 'where it comes from')
+      .action(async (folder: string, options: ImportOptions) => {
+        const imported = await importFolder(io, folder, options);
+        io.show(
+          imported,
+          () =>
+            `Imported ${imported.name} with ${imported.revisions} revisions: ${imported.modelId}, ${imported.hubId}`,
+        );
+      }),
+    'model import ./gpt2 --factors gpt2-factors.yaml --source openai-community/gpt2',
+  );
+}
+
+interface ListOptions {
+  readonly suite?: string;
+  readonly state?: ModelView['state'];
+  readonly name?: string;
+  readonly factor?: string[];
+}
+
+function registerModelsCommands(program: Command, io: CliIo): void {
+  const models = program.command('models').description('models of the catalogue: list, compare, find holes');
+
+  examples(
+    models
+      .command('list', { isDefault: true })
+      .description('models, by name')
+      .option('--suite <suite>', 'only those of one suite')
+      .option('--state <state>', 'planned, training, ready, failed or imported')
+      .option('--name <part>', 'part of the name')
+      .option('--factor <factor=level...>', 'only with this level, as language=deu; repeatable')
+      .action(async (options: ListOptions) => {
+        const client = io.client();
+        const items: ModelView[] = [];
+        for (let after: string | undefined; ; ) {
+          const { suite: suiteId, state, name, factor } = options;
+          const page = await client.call(listModels, {
+            query: { suiteId, state, name, factor, after, limit: 500 },
+          });
+          items.push(...page.items);
+          if (page.next === null) break;
+          after = page.next;
+        }
+        io.show(items, () => listOf(items));
+      }),
+    'models list --factor language=deu --factor family=gpt-neox',
+  );
+
+  examples(
+    models
+      .command('confounding')
+      .description('what a set of models can and cannot answer')
+      .argument('[models...]', 'names or ids')
+      .option('--suite <suite>', 'all models of a suite instead')
+      .action(async (names: string[], { suite }: { suite?: string }) => {
+        const body = suite === undefined ? { models: names } : { suiteId: suite };
+        const report = await io.client().call(showConfounding, { body });
+        io.show(report, () =>
+          [
+            formatTable(
+              ['factor', 'levels', 'unknown', 'clean pairs', 'varies together with'],
+              report.factors.map((one) => [
+                one.factor,
+                one.levels,
+                one.unknown,
+                one.cleanPairs,
+                one.confoundedWith.join(', '),
+              ]),
+              'These models do not differ.',
+            ),
+            '',
+            report.unanswerable.length === 0
+              ? 'Every factor that varies can be told apart.'
+              : `CONFOUNDED: these models cannot show the effect of ${report.unanswerable.join(', ')}.`,
+          ].join('\n'),
+        );
+      }),
+    'models confounding --suite sui_01k…',
+    'models confounding pythia-14m pythia-70m-deduped',
+  );
+
+  examples(
+    models
+      .command('landscape')
+      .description('how many models there are of each combination of two factors, and where there are none')
+      .option('--rows <factor>', 'factor of the rows', 'language')
+      .option('--columns <factor>', 'factor of the columns', 'family')
+      .action(async (options: { rows: string; columns: string }) => {
+        const query = options as { rows: ModelFactorName; columns: ModelFactorName };
+        const found = await io.client().call(showLandscape, { query });
+        io.show(found, () =>
+          formatTable(
+            [`${options.rows} \\ ${options.columns}`, ...found.columns],
+            found.rows.map((row, index) => [row, ...(found.counts[index] ?? [])]),
+            'No models with weights yet.',
+          ),
+        );
+      }),
+    'models landscape --rows language --columns size',
+  );
+}
+
+function listOf(items: readonly ModelView[]): string {
+  return formatTable(
+    ['model', 'state', 'family', 'parameters', 'language', 'seed', 'revisions', 'id'],
+    items.map((one) => [
+      one.name,
+      one.state,
+      one.factors.family,
+      one.factors.parameters === null ? null : formatQuantity(one.factors.parameters),
+      one.factors.language,
+      one.factors.initialisationSeed,
+      one.revisions,
+      one.modelId,
+    ]),
+    'No models match.',
+  );
+}
+
+function describeModel(model: ModelView & { provenance: Provenance }): string {
+  const known = Object.entries(model.factors).filter(([, value]) => value !== null);
+  const { provenance } = model;
+  return formatFields({
+    model: model.name,
+    state: model.reason === null ? model.state : `${model.state}: ${model.reason}`,
+    id: model.modelId,
+    'load with': `HF_ENDPOINT=… from_pretrained("${model.hubId}")`,
+    suite: model.suiteId,
+    job: model.jobId,
+    'GPU-seconds': provenance.gpuSeconds,
+    attempts: provenance.attempts,
+    clusters: provenance.clusters.join(', '),
+    'chain of steps': provenance.chainSha256,
+    'restarts exact': provenance.divergences.length === 0,
+    ...Object.fromEntries(known.map(([name, value]) => [`· ${name}`, value])),
+  });
+}

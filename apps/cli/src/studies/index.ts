@@ -1,0 +1,1 @@
+export { registerStudyCommands } from './study-commands.js';

@@ -1,0 +1,1 @@
+export { registerSuiteCommands } from './suite-commands.js';

@@ -1,0 +1,181 @@
+import { createSuite, listSuites, type SuitePlan, showLab, showSuite, trainSuite } from '@beamtime/contracts';
+import { planSuite } from '@beamtime/suites';
+import type { Command } from 'commander';
+import type { CliIo } from '../core/cli-io.js';
+import { examples } from '../core/examples.js';
+import { formatFields, formatTable } from '../core/format-table.js';
+import { CheckFailed, UsageError } from '../core/usage-error.js';
+import { formatQuantity, formatSeconds } from './format-quantity.js';
+import { readSuiteFile } from './read-suite-file.js';
+
+/** Cells that are listed to a person; --json has all. */
+const cellsShown = 24;
+
+export function registerSuiteCommands(program: Command, io: CliIo): void {
+  const suite = program.command('suite').description('controlled suites of models: plan, list, train');
+
+  examples(
+    suite
+      .command('plan')
+      .description('what a suite file would train, cost and be able to answer; needs no facility')
+      .argument('<file>', 'suite file, YAML or JSON')
+      .action((file: string) => {
+        const plan = planSuite(readSuiteFile(file));
+        if (!plan.ok) throw new UsageError(plan.error.detail);
+        io.show(plan.value, () => describePlan(plan.value));
+      }),
+    'suite plan examples/size-by-seed.yaml',
+    'suite plan examples/size-by-seed.yaml --json | jq .gpuHours',
+  );
+
+  examples(
+    suite
+      .command('list')
+      .description('suites that were adopted or entered')
+      .option('--round <round>', 'only those of this round')
+      .action(async ({ round }: { round?: string }) => {
+        const { items } = await io.client().call(listSuites, { query: { roundId: round } });
+        io.show(items, () =>
+          formatTable(
+            ['suite', 'state', 'models', 'GPU-seconds used', 'reserved', 'id'],
+            items.map((one) => [
+              one.name,
+              one.state,
+              countOf(one.models),
+              one.gpuSecondsUsed,
+              one.gpuSecondsReserved,
+              one.suiteId,
+            ]),
+            'No suites yet; a round adopts them, or the secretariat enters one: beamtime suite enter FILE',
+          ),
+        );
+      }),
+    'suite list',
+  );
+
+  examples(
+    suite
+      .command('show')
+      .description('one suite with its models')
+      .argument('<suite>', 'its id')
+      .action(async (suiteId: string) => {
+        const found = await io.client().call(showSuite, { params: { suiteId } });
+        io.show(found, () =>
+          [
+            formatFields({
+              suite: found.name,
+              title: found.title,
+              state: found.state,
+              id: found.suiteId,
+              round: found.roundId,
+              proposal: found.proposalId,
+              'GPU-seconds used': found.gpuSecondsUsed,
+              'GPU-seconds reserved': found.gpuSecondsReserved,
+            }),
+            '',
+            formatTable(
+              ['model', 'state', 'revisions', 'id'],
+              found.members.map((one) => [one.name, one.state, one.revisions, one.modelId]),
+            ),
+          ].join('\n'),
+        );
+      }),
+    'suite show sui_01k…',
+  );
+
+  examples(
+    suite
+      .command('enter')
+      .description('enter a suite that no round decided on (secretariat)')
+      .argument('<file>', 'suite file, YAML or JSON')
+      .option('--lab <lab>', 'the lab that it is for: short name or id')
+      .action(async (file: string, { lab }: { lab?: string }) => {
+        const design = readSuiteFile(file);
+        const client = io.client();
+        const labId = lab === undefined ? undefined : (await client.call(showLab, { params: { lab } })).labId;
+        const entered = await client.call(createSuite, { body: { design, labId } });
+        io.show(
+          entered,
+          () => `Entered ${entered.name} with ${countOf(entered.models)} models: ${entered.suiteId}`,
+        );
+      }),
+    'suite enter examples/size-by-seed.yaml',
+  );
+
+  examples(
+    suite
+      .command('train')
+      .description('submit the training jobs of an adopted suite; again is harmless')
+      .argument('<suite>', 'its id')
+      .option('--threads <n>', 'CPU threads of each run', Number, 1)
+      .action(async (suiteId: string, options: { threads: number }) => {
+        const { jobs } = await io
+          .client()
+          .call(trainSuite, { params: { suiteId }, body: { threads: options.threads } });
+        const created = jobs.filter((job) => job.created).length;
+        if (jobs.length === 0) throw new CheckFailed(`All models of ${suiteId} are trained already`);
+        io.show(jobs, () =>
+          [
+            `${created} jobs submitted${created < jobs.length ? `, ${jobs.length - created} were there before` : ''}.`,
+            formatTable(
+              ['job', 'model', 'new'],
+              jobs.map((job) => [job.jobId, job.modelId, job.created]),
+            ),
+          ].join('\n'),
+        );
+      }),
+    'suite train sui_01k…',
+  );
+}
+
+function countOf(models: Readonly<Record<string, number>>): number {
+  return Object.values(models).reduce((sum, count) => sum + count, 0);
+}
+
+export function describePlan(plan: SuitePlan): string {
+  const totals = formatFields({
+    suite: plan.name,
+    models: plan.models,
+    tokens: formatQuantity(plan.tokens),
+    FLOPs: formatQuantity(plan.flops),
+    'GPU-hours':
+      plan.gpuHours < 10 ? plan.gpuHours.toFixed(2) : Math.round(plan.gpuHours).toLocaleString('en'),
+    'longest model': formatSeconds(plan.longestWallSeconds),
+    revisions: plan.checkpoints,
+    storage: `${formatQuantity(plan.storageBytes)}B`,
+  });
+  const cells = formatTable(
+    ['model', 'parameters', 'without embeddings', 'tokens', 'FLOPs', 'time', 'revisions'],
+    plan.cells
+      .slice(0, cellsShown)
+      .map((cell) => [
+        cell.name,
+        formatQuantity(cell.parameters),
+        formatQuantity(cell.parametersWithoutEmbeddings),
+        formatQuantity(cell.tokens),
+        formatQuantity(cell.flops),
+        formatSeconds(cell.wallSeconds),
+        cell.checkpoints,
+      ]),
+  );
+  const more =
+    plan.cells.length > cellsShown
+      ? [`… and ${plan.cells.length - cellsShown} more; --json lists them all`]
+      : [];
+  return [totals, '', cells, ...more, '', describeQuestions(plan)].join('\n');
+}
+
+function describeQuestions(plan: SuitePlan): string {
+  const answered =
+    plan.questions.length === 0
+      ? 'No two models differ in exactly one factor: this suite answers no question cleanly.'
+      : `It answers, all else held equal: ${plan.questions.map((one) => `${one.factor} (${one.pairs} pairs)`).join(', ')}.`;
+  const confounded = plan.confounding.factors
+    .filter((one) => plan.confounding.unanswerable.includes(one.factor))
+    .map((one) =>
+      one.confoundedWith.length > 0
+        ? `CONFOUNDED: ${one.factor} only ever varies together with ${one.confoundedWith.join(', ')}; its effect cannot be told apart.`
+        : `CONFOUNDED: no two models differ in ${one.factor} alone; its effect cannot be told apart.`,
+    );
+  return [answered, ...confounded].join('\n');
+}
