@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -191,3 +193,29 @@ def test_all_sizes_and_initialisations_see_the_same_data(tmp_path: Path) -> None
     assert first["sha256"] == second["sha256"]
     assert first["firstBatches"] != third["firstBatches"]
     assert first["shards"] == third["shards"]
+
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from beamtime_runner.corpus import tokenise
+from beamtime_runner.tokenizer import train_tokenizer
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+entry = {"id": "x", "language": "mul", "script": "Latn"}
+tokenizer = train_tokenizer({"kind": "byte"}, [], {})
+before = peak()
+tokenise(Path(sys.argv[1]), "0" * 64, entry, tokenizer, "0" * 64, Path(sys.argv[2]), lambda _: None)
+print(peak() - before)
+"""
+
+
+def test_tokenising_takes_memory_for_a_block_and_not_for_the_corpus(tmp_path: Path) -> None:
+    line = made_up_text(200).replace("\n", " ") + "\n"
+    source = tmp_path / "text.txt"
+    with source.open("w", encoding="utf-8") as file:
+        while file.tell() < 12_000_000:
+            file.write(line)
+    command = [sys.executable, "-c", MEASURE, str(source), str(tmp_path / "shards")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 60_000_000, "12 MB of text are 12 million tokens; as lists of numbers, 400 MB"

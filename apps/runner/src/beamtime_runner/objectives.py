@@ -1,4 +1,7 @@
-"""The two losses: predict the next token, or the masked ones. Shapes: B rows, T positions, V vocabulary, M masked."""
+"""What a step minimises, and by which optimiser. Two losses: of the next token, or of the masked ones.
+
+Shapes: B rows, T positions, V vocabulary, M masked.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+from .models import objective_of
 
 Loss = Callable[[int, np.ndarray, int], torch.Tensor]
 
@@ -67,3 +72,32 @@ def masked_loss(
         return F.cross_entropy(logits_BMV.flatten(0, 1).float(), _to_device(target_BM, device).flatten())
 
     return loss
+
+
+def build_objective(
+    job: dict[str, Any],
+    model: Any,
+    training: dict[str, Any],
+    mask_id: int | None,
+    runtime: dict[str, Any],
+    device: torch.device,
+) -> Loss:
+    """The loss of some rows as a function (step, rows, number of the first row)."""
+    forward = torch.compile(model) if runtime["compile"] else model
+    bfloat16 = training["dtype"] == "bfloat16"
+    if objective_of(job["model"]["family"]) == "causal" or mask_id is None:
+        return causal_loss(forward, device, bfloat16)
+    vocab, seed = model.config.vocab_size, job["seeds"]["dataOrder"]
+    return masked_loss(forward, device, bfloat16, mask_id, vocab, training["maskProbability"], seed)
+
+
+def build_optimiser(model: Any, training: dict[str, Any]) -> torch.optim.Optimizer:
+    """AdamW with decay on matrices only, in one fused kernel."""
+    matrices = [parameter for parameter in model.parameters() if parameter.dim() >= 2]
+    others = [parameter for parameter in model.parameters() if parameter.dim() < 2]
+    groups = [
+        {"params": matrices, "weight_decay": training["weightDecay"]},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    betas = (training["beta1"], training["beta2"])
+    return torch.optim.AdamW(groups, lr=training["learningRate"], betas=betas, eps=training["epsilon"], fused=True)

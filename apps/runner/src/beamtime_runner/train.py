@@ -33,7 +33,7 @@ from .data import Data, prepare_data, read_data
 from .durable import Background, sha256_file
 from .events import Events
 from .interruption import Interruption
-from .models import build_config, build_model, flops_per_token, objective_of, resolved_shape
+from .models import build_config, build_model, flops_per_token, resolved_shape
 from .refusals import Interrupted, Refused
 from .schedules import checkpoint_steps, learning_rate, resolve_training
 from .team import Team
@@ -113,8 +113,11 @@ class Run:
         self.model = build_model(config, job["seeds"]["initialisation"]).to(self.device)
         self.model.train()
         self.parameters = list(self.model.parameters())
-        self.optimiser = _optimiser(self.model, self.training)
-        self.objective = _objective(job, self.model, self.training, data, runtime, self.device)
+        from .objectives import build_objective, build_optimiser  # brings torch
+
+        self.optimiser = build_optimiser(self.model, self.training)
+        mask = data.tokenizer.token_to_id(MASK)
+        self.objective = build_objective(job, self.model, self.training, mask, runtime, self.device)
         self.tokens_per_step = self.training["batchSequences"] * job["model"]["contextTokens"]
         self.flops_per_token = flops_per_token(self.model, job["model"]["contextTokens"])
         self.chain = StepChain(self._chain_path())
@@ -376,48 +379,3 @@ class Run:
             tokensPerSecond=rate,
             modelFlopsUtilisation=rate * self.flops_per_token / peak if peak else ...,
         )
-
-
-def _optimiser(model: Any, training: dict[str, Any]) -> Any:
-    """AdamW with decay on matrices only, in one fused kernel."""
-    from torch.optim import AdamW
-
-    matrices = [parameter for parameter in model.parameters() if parameter.dim() >= 2]
-    others = [parameter for parameter in model.parameters() if parameter.dim() < 2]
-    groups = [
-        {"params": matrices, "weight_decay": training["weightDecay"]},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    betas = (training["beta1"], training["beta2"])
-    return AdamW(groups, lr=training["learningRate"], betas=betas, eps=training["epsilon"], fused=True)
-
-
-def _objective(
-    job: dict[str, Any],
-    model: Any,
-    training: dict[str, Any],
-    data: Data,
-    runtime: dict[str, Any],
-    device: Any,
-) -> Any:
-    """The loss of some rows as a function (step, rows, index of the first row)."""
-    from .objectives import causal_loss, masked_loss
-
-    forward = model
-    if runtime["compile"]:
-        import torch
-
-        forward = torch.compile(model)
-    bfloat16 = training["dtype"] == "bfloat16"
-    if objective_of(job["model"]["family"]) == "causal":
-        return causal_loss(forward, device, bfloat16)
-    mask_id = data.tokenizer.token_to_id(MASK)
-    return masked_loss(
-        forward,
-        device,
-        bfloat16,
-        mask_id,
-        model.config.vocab_size,
-        training["maskProbability"],
-        job["seeds"]["dataOrder"],
-    )
