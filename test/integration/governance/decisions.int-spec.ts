@@ -7,8 +7,10 @@ import {
   createProposal,
   estimateSuite,
   getCertificate,
+  getPabulib,
   getPolicy,
   getProposal,
+  getReport,
   getResult,
   listComments,
   listPolicies,
@@ -139,6 +141,12 @@ describe('a single-winner round', () => {
       await (await consortium.anonymous.raw(getCertificate, { params })).text(),
     );
     expect(certificate).toMatchObject({ format: 'beamtime-single-winner/1', outcome: { winner: x } });
+    const page = await (await consortium.anonymous.raw(getReport, { params })).text();
+    expect(page).toContain('Charter X');
+    expect(page).not.toMatch(/<script|https?:/);
+    expect(await codeOf(consortium.anonymous.raw(getPabulib, { params }))).toBe(
+      'governance.not-a-budget-vote',
+    );
   });
 
   it('adopts nothing below its quorum', async () => {

@@ -2,12 +2,19 @@ import {
   createRound,
   exportAudit,
   getCertificate,
+  getPabulib,
+  getReport,
   getResult,
   listBallots,
   listRoundEvents,
   listRounds,
 } from '@beamtime/contracts';
-import { verifyCertificate } from '@beamtime/governance/tally';
+import {
+  matchElection,
+  PabulibReader,
+  pabulibTallyInput,
+  verifyCertificate,
+} from '@beamtime/governance/tally';
 import { DataSource } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Consortium, codeOf, type LabForTest } from './consortium.js';
@@ -60,6 +67,18 @@ describe('a round from its plan to its decision', () => {
     const response = await consortium.anonymous.raw(getCertificate, { params });
     const certificate = JSON.parse(await response.text()) as Parameters<typeof verifyCertificate>[0];
     expect(verifyCertificate(certificate)).toEqual({ valid: true });
+
+    const reader = new PabulibReader();
+    reader.push(await (await consortium.anonymous.raw(getPabulib, { params })).text());
+    const election = reader.finish();
+    expect(election.ok).toBe(true);
+    if (!election.ok) return;
+    const greedy = { name: 'greedy', utility: 'cost', skip: true } as const;
+    expect(matchElection(certificate, pabulibTallyInput(election.value, greedy, ''))).toEqual({
+      valid: true,
+    });
+    const report = await consortium.anonymous.raw(getReport, { params });
+    expect(report.headers.get('content-type')).toMatch(/^text\/html/);
 
     const ballots = await consortium.anonymous.call(listBallots, { params });
     expect(ballots.total).toBe(3);

@@ -3,6 +3,8 @@ import {
   dismissDeputy,
   getCertificate,
   getMyBallots,
+  getPabulib,
+  getReport,
   getResult,
   type InputOf,
   listBallots,
@@ -74,5 +76,21 @@ export class BallotsController {
     @Res() response: Response,
   ): Promise<void> {
     response.type('application/json').send(unwrap(await this.readResults.certificate(params.roundId)));
+  }
+
+  @Endpoint(getReport)
+  async report(@Input() { params }: InputOf<typeof getReport>, @Res() response: Response): Promise<void> {
+    const page = unwrap(await this.readResults.report(params.roundId));
+    // The page brings its style along and needs nothing else.
+    response.setHeader(
+      'content-security-policy',
+      "default-src 'none'; style-src 'unsafe-inline'; img-src data:",
+    );
+    response.type('text/html').send(page);
+  }
+
+  @Endpoint(getPabulib)
+  async pabulib(@Input() { params }: InputOf<typeof getPabulib>, @Res() response: Response): Promise<void> {
+    response.type('text/plain').send(unwrap(await this.readResults.pabulib(params.roundId)));
   }
 }

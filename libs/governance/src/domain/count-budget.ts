@@ -2,6 +2,7 @@ import { invariant, present } from '@beamtime/kernel';
 import type { Contest, CountedBallot, CountTie, Loser, PartialCount, Winner } from './count-outcome.js';
 import { hoursText } from './count-outcome.js';
 import type { LossReason, TallyCertificate } from './tally/certificate.js';
+import type { Counterfactual } from './tally/counterfactuals.js';
 import {
   add,
   divide,
@@ -41,12 +42,14 @@ export function countBudget(contest: Contest): PartialCount {
   const counted = tally(input);
   invariant(counted.ok, counted.ok ? '' : `the count refuses what was frozen: ${counted.error.detail}`);
   const { certificate, winners, ties } = counted.value;
+  const others = othersThan(input, incrementOf(contest));
   return {
     winners: winners.map((id) => winnerOf(contest, certificate, id)),
     losers: losersOf(contest, certificate),
     ties: ties.map((tie): CountTie => ({ tied: tie.tied, chosen: tie.chosen, by: tie.by })),
-    alternatives: alternativesTo(input),
+    alternatives: others.map(({ label, winners: elsewhere }) => ({ rule: label, winners: elsewhere })),
     certificate,
+    tally: { result: counted.value, others },
   };
 }
 
@@ -99,7 +102,14 @@ function ruleOf(contest: Contest): TallyRule {
   const { rule } = contest.frozen.charter;
   switch (rule.name) {
     case 'equal-shares':
-      return { ...rule, increment: incrementOf(contest) };
+      return {
+        name: 'equal-shares',
+        utility: rule.utility,
+        completion: rule.completion,
+        ...(rule.completion === 'add1' || rule.completion === 'add1u'
+          ? { increment: incrementOf(contest) }
+          : {}),
+      };
     case 'phragmen':
       return rule;
     case 'greedy':
@@ -139,7 +149,10 @@ function losersOf(contest: Contest, certificate: TallyCertificate): Loser[] {
   const counted = certificate.losers.map(({ project, reason }) => {
     const proposal = contest.proposals.find(({ proposalId }) => proposalId === project);
     const type = types.indexOf(proposal?.gpuType ?? '');
-    return { proposalId: project, reason: lossText(contest, reason, type, proposal?.gpuSeconds ?? 0) };
+    return {
+      proposalId: project,
+      reason: lossText(contest, reason, type, proposal?.gpuSeconds ?? 0, certificate.units.money),
+    };
   });
   const seen = new Set(certificate.projects.map(({ id }) => id));
   const unfunded = contest.proposals.filter(({ proposalId }) => !seen.has(proposalId));
@@ -149,10 +162,17 @@ function losersOf(contest: Contest, certificate: TallyCertificate): Loser[] {
   ];
 }
 
-function lossText(contest: Contest, reason: LossReason, type: number, costGpuSeconds: number): string {
+function lossText(
+  contest: Contest,
+  reason: LossReason,
+  type: number,
+  costGpuSeconds: number,
+  scales: readonly string[],
+): string {
   const titleOf = (id: string): string =>
     contest.proposals.find(({ proposalId }) => proposalId === id)?.title ?? id;
-  const hours = (left: readonly string[]): string => hoursText(approximately(left[type] ?? '0'));
+  const hours = (left: readonly string[]): string =>
+    hoursText(approximately(left[type] ?? '0') / Number(scales[type] ?? '1'));
   const cost = hoursText(costGpuSeconds);
   switch (reason.code) {
     case 'unsupported':
@@ -175,21 +195,31 @@ function approximately(amount: string): number {
   return toNumber(exact.n, exact.d);
 }
 
-/** What would have won under the other rules: for the reader of the result, not for the decision. */
-function alternativesTo(input: TallyInput): PartialCount['alternatives'] {
+/**
+ * What would have won under the other rules: for the reader of the result, not for the decision. Every completion
+ * raises in the steps of this round.
+ */
+function othersThan(input: TallyInput, increment: string): Counterfactual[] {
   const rules: { label: string; rule: TallyRule }[] = [
     {
-      label: 'equal-shares without completion',
+      label: 'Equal Shares, raised and filled up',
+      rule: { name: 'equal-shares', utility: 'cost', completion: 'add1u', increment },
+    },
+    {
+      label: 'Equal Shares, not completed',
       rule: { name: 'equal-shares', utility: 'cost', completion: 'none' },
     },
-    { label: 'greedy', rule: { name: 'greedy', utility: 'cost', threshold: '0', skip: true } },
+    { label: 'Phragmén', rule: { name: 'phragmen', skip: true } },
+    { label: 'Most votes first (greedy)', rule: { name: 'greedy', utility: 'cost', skip: true } },
   ];
-  const approval = input.voters.every((voter) => voter.scores === undefined);
-  if (input.budgets.length === 1 && approval) {
-    rules.push({ label: 'phragmen', rule: { name: 'phragmen', skip: true } });
-  }
   return rules.flatMap(({ label, rule }) => {
+    if (JSON.stringify(rule) === JSON.stringify(input.rule)) return [];
     const counted = tally({ ...input, rule });
-    return counted.ok ? [{ rule: label, winners: counted.value.winners }] : [];
+    // Phragmén shares out one budget only, so it has nothing to say about several.
+    if (!counted.ok) return [];
+    const { winners, cost } = counted.value;
+    const won = new Set(winners);
+    const votersWithNothing = input.voters.filter(({ ballot }) => !ballot.some((id) => won.has(id))).length;
+    return [{ rule, label, winners, cost, votersWithNothing }];
   });
 }

@@ -68,6 +68,7 @@ class TallyRow {
   @Column({ type: 'text' }) result!: string;
   @Column({ type: 'text', nullable: true }) certificate!: string | null;
   @Column({ type: 'text', name: 'certificate_sha256' }) certificateSha256!: string;
+  @Column({ type: 'text' }) report!: string;
   @Column({ type: 'timestamptz', name: 'counted_at', default: () => 'now()' }) countedAt!: Date;
 }
 

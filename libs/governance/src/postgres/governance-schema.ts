@@ -176,6 +176,7 @@ export const governanceSchema: ContextSchema = {
         result text NOT NULL,
         certificate text,
         certificate_sha256 text NOT NULL,
+        report text NOT NULL,
         counted_at timestamptz NOT NULL DEFAULT now()
       );
       CREATE TRIGGER tally_append_only BEFORE UPDATE OR DELETE ON governance.tally

@@ -9,7 +9,9 @@ import type { BallotContent } from '../domain/check-ballot.js';
 import type { CountedBallot } from '../domain/count-outcome.js';
 import { type CountOutcome, countRound } from '../domain/count-round.js';
 import type { FrozenProposal, FrozenRound } from '../domain/frozen-round.js';
+import { renderTallyReport } from '../domain/report/render-tally-report.js';
 import { appendRoundEvent } from '../postgres/rounds.js';
+import { renderRound } from '../results/render-round.js';
 import { facility } from './facility-actor.js';
 import { sha256 } from './sha256.js';
 
@@ -85,8 +87,9 @@ export class CountRounds {
       const certificateSha256 = sha256(certificate ?? '');
       const result = resultOf(round, outcome, decidedAt, certificate === null ? null : certificateSha256);
       await tx.rows(
-        'INSERT INTO governance.tally (round_id, result, certificate, certificate_sha256) VALUES ($1, $2, $3, $4)',
-        [round.id, JSON.stringify(result), certificate, certificateSha256],
+        `INSERT INTO governance.tally (round_id, result, certificate, certificate_sha256, report)
+         VALUES ($1, $2, $3, $4, $5)`,
+        [round.id, JSON.stringify(result), certificate, certificateSha256, reportOf(result, outcome)],
       );
       await appendRoundEvent(tx, {
         roundId: round.id,
@@ -99,6 +102,14 @@ export class CountRounds {
       return true;
     });
   }
+}
+
+/** Kept with the result, so that reading it costs no count. The engine's page knows nothing of flagships and quorums. */
+function reportOf(result: RoundResult, outcome: CountOutcome): string {
+  const shared = outcome.outcome === 'adopted' || outcome.outcome === 'nothing-adopted';
+  const flagship = outcome.winners.some(({ how }) => how === 'flagship');
+  if (outcome.tally === undefined || !shared || flagship) return renderRound(result);
+  return renderTallyReport(outcome.tally.result, outcome.tally.others);
 }
 
 function resultOf(
