@@ -13,6 +13,7 @@ import {
   type EndpointSpec,
   gpuSecondsReport,
   lendToOperations,
+  limitPerson,
   listAllocations,
   listApplications,
   listJournal,
@@ -388,6 +389,17 @@ describe('an allocation', () => {
     expect(await refusal(as('applicant').call(createAllocationKey, { params, body: { label: 'x' } }))).toBe(
       'access.allocation-inactive',
     );
+  });
+
+  it('is shared out by its owner to its people, and to nobody else', async () => {
+    const colleague = people.colleague.personId;
+    const allocationId = await allocate({ coApplicantIds: [colleague] });
+    const body = { unit: 'output_tokens' as const, limit: 300 };
+    const limit = (who: ApiClient, personId: string) =>
+      who.call(limitPerson, { params: { allocationId, personId }, body });
+    expect(await limit(as('applicant'), colleague)).toEqual({ ...body, held: 0, used: 0, available: 300 });
+    expect(await refusal(limit(as('applicant'), people.otherLab.personId))).toBe('resource.not-found');
+    expect(await refusal(limit(as('colleague'), colleague))).toBe('auth.forbidden');
   });
 
   it('of GPU-seconds comes out of what is lent for operations, never out of nothing', async () => {

@@ -10,6 +10,7 @@ import {
   DecideApplication,
   DeclareConflict,
   LedgerModule,
+  LimitPerson,
   PEOPLE,
   type People,
   ReadAllocations,
@@ -45,6 +46,7 @@ import { FollowDecisions } from './follow-decisions.js';
     ReadAllocations,
     ChangeAllocation,
     CreateKey,
+    LimitPerson,
     AccessReconciler,
     FollowDecisions,
     {

@@ -1,9 +1,10 @@
-import { ChangeAllocation, CreateKey, Policies, ReadAllocations } from '@beamtime/access';
+import { ChangeAllocation, CreateKey, LimitPerson, Policies, ReadAllocations } from '@beamtime/access';
 import {
   amendAllocation,
   closeAllocation,
   createAllocationKey,
   type InputOf,
+  limitPerson,
   listAllocations,
   listPoliciesInForce,
   listUsage,
@@ -31,6 +32,7 @@ export class AllocationsController {
     @Inject(ReadAllocations) private readonly allocations: ReadAllocations,
     @Inject(ChangeAllocation) private readonly changes: ChangeAllocation,
     @Inject(CreateKey) private readonly keys: CreateKey,
+    @Inject(LimitPerson) private readonly limits: LimitPerson,
     @Inject(Policies) private readonly policies: Policies,
   ) {}
 
@@ -67,6 +69,14 @@ export class AllocationsController {
   ): Promise<ResponseOf<typeof createAllocationKey>> {
     const key = unwrap(await this.keys.execute(caller, params.allocationId, body));
     return { ...key, scopes: [...key.scopes], expiresAt: key.expiresAt?.toISOString() ?? null };
+  }
+
+  @Endpoint(limitPerson)
+  async limit(
+    @Input() { params, body }: InputOf<typeof limitPerson>,
+    @Person() caller: PersonPrincipal,
+  ): Promise<ResponseOf<typeof limitPerson>> {
+    return unwrap(await this.limits.execute(caller, params.allocationId, params.personId, body));
   }
 
   @Endpoint(amendAllocation)

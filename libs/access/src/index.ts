@@ -1,5 +1,6 @@
 export { ChangeAllocation } from './allocations/change-allocation.js';
 export { CreateKey } from './allocations/create-key.js';
+export { LimitPerson } from './allocations/limit-person.js';
 export { ReadAllocations } from './allocations/read-allocations.js';
 export { AcceptAward } from './applications/accept-award.js';
 export type { Application } from './applications/application-store.js';

@@ -438,6 +438,20 @@ export const amendAllocation = endpoint({
   ],
 });
 
+export const limitPerson = endpoint({
+  id: 'allocations.limit-person',
+  method: 'PUT',
+  path: '/allocations/:allocationId/people/:personId/limit',
+  access: { kind: 'person' },
+  summary: 'Limit what one person may use of my allocation',
+  description:
+    'What this person holds and uses from then on stays within the limit, and within the allocation. Null lifts it.',
+  params: allocationParams.extend({ personId: idText('per') }),
+  body: z.object({ unit: unitSchema, limit: z.number().int().min(0).max(unitsAtMost).nullable() }),
+  response: z.object({ unit: unitSchema, limit: sum.nullable(), held: sum, used: sum, available: sum }),
+  errors: [...allocationErrors, 'limit.exceeded'],
+});
+
 const stateChange = <const Id extends string, const Verb extends string>(
   id: Id,
   verb: Verb,

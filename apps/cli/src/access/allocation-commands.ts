@@ -3,6 +3,7 @@ import {
   type ClientResponseOf,
   closeAllocation,
   createAllocationKey,
+  limitPerson,
   listAllocations,
   listUsage,
   resumeAllocation,
@@ -145,6 +146,25 @@ function registerKeys(allocation: Command, io: CliIo): void {
 }
 
 function registerChanging(allocation: Command, io: CliIo): void {
+  examples(
+    allocation
+      .command('limit')
+      .description('limit what one person may use of your allocation')
+      .argument('<allocation>', ofAllocation)
+      .argument('<person>', 'id of the person (per_…)')
+      .requiredOption('--units <unit=amount>', 'the most of one unit, such as tokens=10k')
+      .action(async (allocationId: string, personId: string, { units }: { units: string }) => {
+        const [most] = readAmounts([units]);
+        if (most === undefined) return;
+        const share = await io.client().call(limitPerson, {
+          params: { allocationId, personId },
+          body: { unit: most.unit, limit: most.amount },
+        });
+        io.show(share, () => `${personId} may use ${grouped(share.available)} more ${share.unit}`);
+      }),
+    `allocation limit ${anId} per_01ky0w3h5cqfzv8r4n2t6m9b7d --units tokens=10k`,
+  );
+
   examples(
     allocation
       .command('amend')

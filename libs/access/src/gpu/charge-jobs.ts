@@ -49,6 +49,12 @@ export class ChargeJobs {
     if (code === 'access.insufficient-units') {
       return err(problem('scheduling.insufficient-reservation', detail, facts));
     }
+    if (code === 'resource.not-found') {
+      const why = `${gpuAccountOwner(job.account)} has no GPU-seconds yet; a decided round reserves them, and \`beamtime books lend\` fills operations`;
+      return err(
+        problem('scheduling.insufficient-reservation', why, { available: 0, requested: job.gpuSeconds }),
+      );
+    }
     return err(held.error);
   }
 

@@ -60,6 +60,9 @@ describe('GPU-seconds from pledge to job', () => {
     expect(await hold(newId('Job'), small, 51)).toMatchObject({
       error: { code: 'scheduling.insufficient-reservation', facts: { available: 50 } },
     });
+    expect(await hold(newId('Job'), newId('Suite'), 1)).toMatchObject({
+      error: { code: 'scheduling.insufficient-reservation' },
+    });
     expect(await settle(jobId, 90.2)).toEqual({ posted: 91, returned: 59, uncovered: 0 });
     expect(await settle(jobId, 90.2)).toEqual({ posted: 91, returned: 59, uncovered: 0 });
   });

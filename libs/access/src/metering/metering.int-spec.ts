@@ -165,6 +165,14 @@ describe('a request', () => {
     expect(await balance(allocationId)).toMatchObject({ held: 0, available: 100 });
   });
 
+  it('that used more than it held is charged what it held, once', async () => {
+    const allocationId = await allocation();
+    const holdId = newId('Hold');
+    await metering.authorise(ask(allocationId, { holdId }));
+    expect(await metering.settle(holdId, 25)).toEqual({ ok: true, value: { used: 20 } });
+    expect(await balance(allocationId)).toMatchObject({ held: 0, used: 20, available: 80 });
+  });
+
   it('cannot run twice on one hold', async () => {
     const allocationId = await allocation();
     const holdId = newId('Hold');

@@ -120,19 +120,23 @@ export class Metering {
     });
   }
 
-  /** Charges what a request used and gives the rest back; sent again, it changes nothing. */
+  /**
+   * Charges what a request used and gives the rest back; sent again, it changes nothing. Who used more than was held
+   * is charged all of the hold and no more: the hold was the promise.
+   */
   async settle(
     holdId: HoldId | string,
     used: number,
     facts: Readonly<Record<string, unknown>> = {},
   ): Promise<Result<{ used: number }, Refusal>> {
-    const posted = await this.ledger.post({
-      hold: holdId,
-      amount: used,
-      actor: 'facility:gateway',
-      details: facts,
-    });
-    return posted.ok ? ok({ used }) : posted;
+    const actor = 'facility:gateway';
+    const posted = await this.ledger.post({ hold: holdId, amount: used, actor, details: facts });
+    if (posted.ok) return ok({ used });
+    if (posted.error.code !== 'limit.exceeded') return posted;
+    const held = Number(posted.error.facts?.['held']);
+    const details = { ...facts, usedBeyondHold: used - held };
+    const all = await this.ledger.post({ hold: holdId, amount: held, actor, details });
+    return all.ok ? ok({ used: held }) : all;
   }
 
   /** Gives all of a hold back: the request failed or never ran. */
