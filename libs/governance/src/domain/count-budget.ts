@@ -195,11 +195,15 @@ function approximately(amount: string): number {
   return toNumber(exact.n, exact.d);
 }
 
+/** Beyond so many votes for single proposals the other rules are not tried: the count itself must not wait for them. */
+const supportsForOthers = 500_000;
+
 /**
  * What would have won under the other rules: for the reader of the result, not for the decision. Every completion
  * raises in the steps of this round.
  */
 function othersThan(input: TallyInput, increment: string): Counterfactual[] {
+  if (input.voters.reduce((sum, { ballot }) => sum + ballot.length, 0) > supportsForOthers) return [];
   const rules: { label: string; rule: TallyRule }[] = [
     {
       label: 'Equal Shares, raised and filled up',

@@ -19,6 +19,10 @@ const secretPaths = [
   'token',
   'secret',
   'apiKey',
+  // A failed statement carries its values and PostgreSQL quotes the row: a ballot that is still secret, a seed, a hash.
+  'err.parameters',
+  'err.detail',
+  'err.driverError.detail',
 ];
 
 /** Structured JSON logs on stderr (stdout belongs to programs), with request ids, without secrets. */
