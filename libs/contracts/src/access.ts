@@ -1,36 +1,20 @@
-import { units } from '@beamtime/kernel';
 import { z } from 'zod';
 import { endpoint, idText, isoTime, longText, pageOf, pageQuery, shortText } from './endpoint.js';
 import { policyRuleSchema } from './policy.js';
 import { scopeSchema } from './roles.js';
+import {
+  lifecycleEventSchema,
+  modelPattern,
+  modelPatterns,
+  scopeList,
+  unitAmountSchema,
+  unitAmounts,
+} from './units.js';
 
-/** Applications for access, allocations and their use, and the books. */
+/** Applications for access, their reviews and decisions, and the rules that votes adopted for them. */
 
-/** Of one unit in one step; far below 2^53, so that sums stay exact in every language. */
-export const unitsAtMost = 100_000_000_000_000;
-const unitSchema = z.enum(units).describe('What is counted');
-const amount = z.number().int().min(1).max(unitsAtMost).describe('A whole number of units');
-const sum = z.number().int().describe('A whole number of units');
 /** Applications a person may have open at once: a limit against floods, not against work. */
 export const openApplicationsAtMost = 50;
-
-export const unitAmountSchema = z.object({ unit: unitSchema, amount });
-export type UnitAmount = z.output<typeof unitAmountSchema>;
-const requestedUnits = z
-  .array(unitAmountSchema)
-  .min(1)
-  .max(units.length)
-  .refine((list) => new Set(list.map((one) => one.unit)).size === list.length, 'name each unit once')
-  .describe('What is asked for, each unit once');
-
-const modelPattern = z
-  .union([z.literal('*'), idText('sui'), idText('mdl')])
-  .describe('`*` for every model, a suite id for its models, or a model id');
-const modelPatterns = z.array(modelPattern).min(1).max(200);
-const scopeList = z
-  .array(scopeSchema)
-  .min(1)
-  .refine((list) => new Set(list).size === list.length, 'name each scope once');
 
 export const applicationStateSchema = z.enum([
   'draft',
@@ -42,9 +26,6 @@ export const applicationStateSchema = z.enum([
   'accepted',
   'withdrawn',
 ]);
-export const allocationStateSchema = z.enum(['active', 'suspended', 'expired', 'closed']);
-
-// --- applications -------------------------------------------------------------------------------------------------
 
 const applicationForm = {
   title: shortText,
@@ -52,7 +33,7 @@ const applicationForm = {
   coApplicantIds: z.array(idText('per')).max(50).describe('People who will use the allocation too'),
   models: modelPatterns,
   scopes: scopeList,
-  requested: requestedUnits,
+  requested: unitAmounts,
   startsAt: isoTime,
   endsAt: isoTime,
 };
@@ -105,15 +86,6 @@ export const reviewSchema = z
     recommendedAt: isoTime.nullable(),
   })
   .meta({ id: 'Review' });
-
-export const lifecycleEventSchema = z.object({
-  action: z.string(),
-  from: z.string().nullable(),
-  to: z.string(),
-  actor: z.string().nullable().describe('Null where the caller may not learn who it was'),
-  reason: z.string().nullable(),
-  at: isoTime,
-});
 
 export const applicationDetailsSchema = applicationSchema.extend({
   mayI: z
@@ -272,7 +244,7 @@ export const decideApplication = endpoint({
   body: z.object({
     outcome: z.enum(['award', 'reject']),
     reason: shortText.max(4_000),
-    granted: requestedUnits.optional(),
+    granted: unitAmounts.optional(),
     scopes: scopeList.optional(),
     models: modelPatterns.optional(),
     endsAt: isoTime.optional(),
@@ -292,200 +264,6 @@ export const acceptAward = endpoint({
   errors: [...transitionErrors, 'access.insufficient-units'],
 });
 
-// --- allocations --------------------------------------------------------------------------------------------------
-
-export const unitBalanceSchema = z.object({
-  unit: unitSchema,
-  granted: sum.describe('All that was ever granted'),
-  available: sum.describe('What a request could hold now'),
-  held: sum.describe('Set aside by requests that run'),
-  used: sum,
-});
-
-export const allocationSchema = z
-  .object({
-    allocationId: idText('alc'),
-    applicationId: idText('app'),
-    labId: idText('lab'),
-    ownerId: idText('per'),
-    memberIds: z.array(idText('per')),
-    title: z.string(),
-    models: z.array(modelPattern),
-    scopes: z.array(scopeSchema),
-    startsAt: isoTime,
-    endsAt: isoTime,
-    state: allocationStateSchema,
-    createdAt: isoTime,
-    balances: z.array(unitBalanceSchema),
-  })
-  .meta({ id: 'Allocation' });
-export type AllocationWire = z.input<typeof allocationSchema>;
-
-const allocationParams = z.object({ allocationId: idText('alc') });
-const allocationErrors = ['resource.not-found', 'auth.forbidden'] as const;
-
-export const listAllocations = endpoint({
-  id: 'allocations.list',
-  method: 'GET',
-  path: '/allocations',
-  access: { kind: 'person' },
-  summary: 'Allocations that I may see: mine, those of labs I represent, for the secretariat all',
-  query: pageQuery.extend({ state: allocationStateSchema.optional() }),
-  response: pageOf(allocationSchema),
-});
-
-export const showAllocation = endpoint({
-  id: 'allocations.show',
-  method: 'GET',
-  path: '/allocations/:allocationId',
-  access: { kind: 'person-or-api-key' },
-  summary: 'One allocation: what it grants, holds and has used',
-  params: allocationParams,
-  response: allocationSchema.extend({ events: z.array(lifecycleEventSchema) }),
-  errors: allocationErrors,
-});
-
-export const usageRecordSchema = z
-  .object({
-    seq: z.number().int().describe('In the journal'),
-    requestId: z.string(),
-    personId: idText('per').nullable(),
-    keyId: idText('key').nullable(),
-    modelId: idText('mdl').nullable(),
-    revision: z.string().nullable(),
-    scope: scopeSchema.nullable(),
-    unit: unitSchema,
-    held: sum,
-    used: sum.nullable().describe('Null while the request runs'),
-    state: z.enum(['pending', 'posted', 'voided', 'expired']),
-    receipt: z.unknown().describe('The numerics receipt of the answer'),
-    at: isoTime,
-    settledAt: isoTime.nullable(),
-  })
-  .meta({ id: 'UsageRecord' });
-
-export const listUsage = endpoint({
-  id: 'allocations.usage',
-  method: 'GET',
-  path: '/allocations/:allocationId/usage',
-  access: { kind: 'person-or-api-key' },
-  summary: 'Every request of an allocation with what it held and used, newest first',
-  params: allocationParams,
-  query: z.object({
-    limit: z.coerce.number().int().min(1).max(500).default(100),
-    beforeSeq: z.coerce.number().int().min(1).optional(),
-    requestId: z.string().max(200).optional(),
-  }),
-  response: z.object({
-    items: z.array(usageRecordSchema),
-    totals: z.array(
-      z.object({ unit: unitSchema, requests: z.number().int(), held: sum, used: sum, returned: sum }),
-    ),
-  }),
-  errors: allocationErrors,
-});
-
-export const createAllocationKey = endpoint({
-  id: 'allocations.keys.create',
-  method: 'POST',
-  path: '/allocations/:allocationId/keys',
-  access: { kind: 'person' },
-  summary: 'Make an API key of my allocation; it is shown only now',
-  params: allocationParams,
-  body: z.object({
-    label: shortText.max(100),
-    scopes: scopeList.optional().describe('All of the allocation unless said'),
-    expiresAt: isoTime.optional().describe('As long as the allocation unless said'),
-  }),
-  response: z.object({
-    keyId: idText('key'),
-    token: z.string().describe('Send it as a bearer token; it cannot be shown again'),
-    scopes: z.array(scopeSchema),
-    expiresAt: isoTime.nullable(),
-  }),
-  status: 201,
-  errors: [...allocationErrors, 'auth.scope-missing', 'access.allocation-inactive', 'limit.exceeded'],
-});
-
-export const amendAllocation = endpoint({
-  id: 'allocations.amend',
-  method: 'POST',
-  path: '/allocations/:allocationId/amendments',
-  access: { kind: 'person', roles: ['secretariat'] },
-  summary: 'Supplement an allocation with units, or extend it',
-  params: allocationParams,
-  body: z
-    .object({
-      amendmentId: z
-        .string()
-        .regex(/^[A-Za-z0-9_-]{8,80}$/)
-        .describe('Made by the client: the same amendment sent again changes nothing'),
-      supplement: requestedUnits.optional(),
-      endsAt: isoTime.optional(),
-      reason: shortText.max(2_000),
-    })
-    .refine((body) => body.supplement !== undefined || body.endsAt !== undefined, {
-      message: 'name `supplement` or `endsAt`',
-    }),
-  response: allocationSchema,
-  errors: [
-    ...allocationErrors,
-    'access.allocation-inactive',
-    'access.id-reused',
-    'access.conflict-of-interest',
-    'access.insufficient-units',
-    'request.invalid',
-  ],
-});
-
-export const limitPerson = endpoint({
-  id: 'allocations.limit-person',
-  method: 'PUT',
-  path: '/allocations/:allocationId/people/:personId/limit',
-  access: { kind: 'person' },
-  summary: 'Limit what one person may use of my allocation',
-  description:
-    'What this person holds and uses from then on stays within the limit, and within the allocation. Null lifts it.',
-  params: allocationParams.extend({ personId: idText('per') }),
-  body: z.object({ unit: unitSchema, limit: z.number().int().min(0).max(unitsAtMost).nullable() }),
-  response: z.object({ unit: unitSchema, limit: sum.nullable(), held: sum, used: sum, available: sum }),
-  errors: [...allocationErrors, 'limit.exceeded'],
-});
-
-const stateChange = <const Id extends string, const Verb extends string>(
-  id: Id,
-  verb: Verb,
-  summary: string,
-) =>
-  endpoint({
-    id,
-    method: 'POST',
-    path: `/allocations/:allocationId/${verb}`,
-    access: { kind: 'person' },
-    summary,
-    params: allocationParams,
-    body: z.object({ reason: shortText.max(2_000) }),
-    response: allocationSchema,
-    errors: [...allocationErrors, 'state.illegal-transition'],
-  });
-export const closeAllocation = stateChange(
-  'allocations.close',
-  'close',
-  'End an allocation early and give back what is left (owner or secretariat)',
-);
-export const suspendAllocation = stateChange(
-  'allocations.suspend',
-  'suspend',
-  'Stop an allocation for now (secretariat)',
-);
-export const resumeAllocation = stateChange(
-  'allocations.resume',
-  'resume',
-  'Let a suspended allocation go on (secretariat)',
-);
-
-// --- policies -----------------------------------------------------------------------------------------------------
-
 export const listPoliciesInForce = endpoint({
   id: 'access.policies',
   method: 'GET',
@@ -502,152 +280,4 @@ export const listPoliciesInForce = endpoint({
       }),
     ),
   }),
-});
-
-// --- books --------------------------------------------------------------------------------------------------------
-
-const booksArePublic = {
-  kind: 'public',
-  why: 'the consortium publishes its books; they carry ids and sums, no personal data',
-} as const;
-
-export const checkBooks = endpoint({
-  id: 'books.check',
-  method: 'GET',
-  path: '/books/check',
-  access: booksArePublic,
-  summary: 'Check the ledger: balanced, never overdrawn, every balance what the journal says',
-  response: z.object({
-    ok: z.boolean(),
-    checks: z.array(
-      z.object({
-        name: z.string(),
-        says: z.string(),
-        violations: z.number().int(),
-        example: z.string().nullable(),
-      }),
-    ),
-    totals: z.array(
-      z.object({
-        unit: unitSchema,
-        issued: sum.describe('Came in, less what lapsed: always available + held + used'),
-        available: sum,
-        held: sum,
-        used: sum,
-        entries: z.number().int(),
-      }),
-    ),
-  }),
-});
-
-export const accountSchema = z.object({
-  unit: unitSchema,
-  owner: z
-    .string()
-    .describe('`consortium`, `operations`, `lab:…`, `round:…`, `suite:…`, `allocation:…`, `person:…`'),
-  kind: z.enum(['issuer', 'usage', 'fund', 'share']),
-  parent: z.string().nullable(),
-  balance: sum.nullable().describe('Settled: received less used and passed on; holds are not taken off'),
-  held: sum,
-  used: sum,
-  available: sum.nullable(),
-  limit: sum.nullable(),
-  opensAt: isoTime.nullable(),
-  closesAt: isoTime.nullable(),
-  grants: z.array(
-    z.object({
-      grantId: z.string(),
-      balance: sum,
-      held: sum,
-      startsAt: isoTime.nullable(),
-      expiresAt: isoTime.nullable(),
-    }),
-  ),
-});
-
-export const listAccounts = endpoint({
-  id: 'books.accounts',
-  method: 'GET',
-  path: '/books/accounts',
-  access: { kind: 'person', roles: ['secretariat', 'auditor', 'delegate', 'deputy'] },
-  summary: 'The accounts at and below an owner',
-  query: z.object({ below: z.string().max(200).default('consortium') }),
-  response: z.object({ items: z.array(accountSchema) }),
-});
-
-export const journalLineSchema = z.object({
-  seq: z.number().int(),
-  id: z.string(),
-  kind: z.enum(['transfer', 'hold', 'post', 'void', 'expire', 'lapse']),
-  unit: unitSchema,
-  debit: z.string(),
-  credit: z.string(),
-  account: z.string(),
-  amount: sum,
-  holdId: z.string().nullable(),
-  reference: z.string(),
-  actor: z.string(),
-  expiresAt: isoTime.nullable(),
-  at: isoTime,
-});
-
-export const listJournal = endpoint({
-  id: 'books.journal',
-  method: 'GET',
-  path: '/books/journal',
-  access: { kind: 'person', roles: ['secretariat', 'auditor'] },
-  summary: 'The journal of the ledger, oldest first',
-  query: z.object({
-    unit: unitSchema.optional(),
-    account: z.string().max(200).optional(),
-    reference: z.string().max(200).optional(),
-    afterSeq: z.coerce.number().int().min(0).default(0),
-    limit: z.coerce.number().int().min(1).max(1_000).default(200),
-  }),
-  response: z.object({ items: z.array(journalLineSchema) }),
-});
-
-const gpuSums = { held: sum, used: sum, returned: sum, stillHeld: sum };
-export const gpuSecondsReport = endpoint({
-  id: 'books.gpu-seconds',
-  method: 'GET',
-  path: '/books/gpu-seconds',
-  access: booksArePublic,
-  summary: 'Where the GPU-seconds of the rounds went: held = used + returned + stillHeld',
-  response: z.object({
-    rounds: z.array(
-      z.object({ round: z.string(), funded: sum, reserved: sum, toOperations: sum, left: sum }),
-    ),
-    accounts: z.array(
-      z.object({
-        account: z.string(),
-        round: z.string().nullable(),
-        received: sum,
-        passedOn: sum,
-        ...gpuSums,
-        jobs: z.number().int(),
-        balance: sum,
-      }),
-    ),
-    total: z.object(gpuSums),
-  }),
-});
-
-export const lendToOperations = endpoint({
-  id: 'books.lend',
-  method: 'POST',
-  path: '/books/operations',
-  access: { kind: 'person', roles: ['secretariat', 'delegate'] },
-  summary: 'Lend GPU-seconds of a lab for serving and evaluating, outside any round',
-  body: z.object({
-    loanId: z
-      .string()
-      .regex(/^[A-Za-z0-9_-]{8,80}$/)
-      .describe('Made by the client: the same loan sent again is booked once'),
-    labId: idText('lab'),
-    gpuSeconds: amount,
-    reason: shortText,
-  }),
-  response: z.object({ available: sum.describe('In the operations account now') }),
-  errors: ['auth.forbidden', 'access.id-reused'],
 });

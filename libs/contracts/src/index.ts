@@ -1,6 +1,8 @@
 export * from './access.js';
 export * from './agent-protocol.js';
+export * from './allocations.js';
 export * from './ballots.js';
+export * from './books.js';
 export * from './catalogue.js';
 export * from './client.js';
 export * from './endpoint.js';
@@ -22,3 +24,4 @@ export * from './scheduling.js';
 export * from './studies.js';
 export * from './suite.js';
 export * from './tunnel.js';
+export * from './units.js';
