@@ -38,7 +38,8 @@ export class Agent {
   private readonly cache: InputCache;
   private readonly runs = new Map<string, { run: AttemptRun; done: Promise<void> }>();
   private readonly stopping = new AbortController();
-  private readonly wake = new EventTarget();
+  /** Cuts short a long poll or a pause when this side has something to say. */
+  private hurry = new AbortController();
   private tunnels: ServeTunnels | undefined;
   private draining = false;
 
@@ -78,7 +79,7 @@ export class Agent {
   drain(on = true): void {
     this.draining = on;
     this.log('info', on ? 'draining: nothing new is taken' : 'taking work again');
-    this.wake.dispatchEvent(new Event('wake'));
+    this.hurry.abort();
   }
 
   /** Ends in order: what runs saves its state and goes back to the queue. */
@@ -86,8 +87,7 @@ export class Agent {
     if (this.stopping.signal.aborted) return;
     this.log('info', 'stopping: running attempts save their state and go back to the queue');
     this.stopping.abort();
-    for (const { run } of this.runs.values()) run.ask({ kind: 'preempt', reason: 'the agent is stopping' });
-    this.wake.dispatchEvent(new Event('wake'));
+    this.hurry.abort();
   }
 
   /** Ends at once. */
@@ -140,23 +140,32 @@ export class Agent {
     let failures = 0;
     while (!this.stopping.signal.aborted || this.runs.size > 0) {
       const sentAtMs = performance.now();
+      const stopping = this.stopping.signal.aborted;
+      this.hurry = new AbortController();
       try {
         const answer = await this.syncOnce(registration.incarnation, times);
         if (failures > 0) this.log('info', 'the facility is back');
         failures = 0;
         times = answer.times;
         this.obey(answer, sentAtMs, registration);
-        await this.pauseOrWake(times.pollIntervalMs);
       } catch (error) {
+        if (this.hurry.signal.aborted) continue;
         if (!isPassing(error)) throw error;
         if (failures++ === 0) {
           this.log('warn', 'sync failed; trying again while the leases last', {
             error: (error as Error).message,
           });
         }
-        await this.pauseOrWake(Math.min(times.leaseTtlMs / 8, retryBaseMs * 2 ** failures));
       }
+      // Only after the facility has heard that we take nothing more, or cannot hear it.
+      if (stopping) this.askAllToEnd();
+      const backOffMs = Math.min(times.leaseTtlMs / 8, retryBaseMs * 2 ** failures);
+      await pause(failures === 0 ? times.pollIntervalMs : backOffMs, this.hurry.signal);
     }
+  }
+
+  private askAllToEnd(): void {
+    for (const { run } of this.runs.values()) run.ask({ kind: 'preempt', reason: 'the agent is stopping' });
   }
 
   private syncOnce(incarnation: number, times: AgentTimes): Promise<SyncAnswer> {
@@ -173,7 +182,10 @@ export class Agent {
           wait: !stopping,
         },
       },
-      { timeoutMs: times.longPollMs + Math.max(1_000, times.leaseTtlMs / 2) },
+      {
+        timeoutMs: times.longPollMs + Math.max(1_000, times.leaseTtlMs / 2),
+        signal: this.hurry.signal,
+      },
     );
   }
 
@@ -240,16 +252,9 @@ export class Agent {
     const done = run.run().finally(() => {
       this.slots.giveBack(gpuIndices);
       this.runs.delete(keyOf(offer));
-      this.wake.dispatchEvent(new Event('wake'));
+      this.hurry.abort();
     });
     this.runs.set(keyOf(offer), { run, done });
-  }
-
-  private pauseOrWake(ms: number): Promise<void> {
-    const woken = new AbortController();
-    const wake = (): void => woken.abort();
-    this.wake.addEventListener('wake', wake, { once: true });
-    return pause(ms, woken.signal).finally(() => this.wake.removeEventListener('wake', wake));
   }
 }
 

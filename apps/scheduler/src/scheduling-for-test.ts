@@ -22,6 +22,7 @@ import { seedLab, seedPerson } from '@beamtime/identity/testing';
 import type { LabId } from '@beamtime/kernel';
 import { type PersonPrincipal, Transactor } from '@beamtime/platform';
 import { serviceForTest, type TestService } from '@beamtime/testkit';
+import type { DynamicModule, Type } from '@nestjs/common';
 import { schedulerSchemas, schedulerServiceModule } from './index.js';
 
 /** Short, so that a lease that runs out costs a test little. */
@@ -46,9 +47,10 @@ export interface SchedulingForTest {
 /** The scheduler service over real HTTP, PostgreSQL and Redis, with real identities and simulated agents. */
 export async function schedulingForTest(
   settings: Readonly<Record<string, string>> = {},
+  module: Type | DynamicModule = schedulerServiceModule,
 ): Promise<SchedulingForTest> {
   const service = await serviceForTest({
-    module: schedulerServiceModule,
+    module,
     schemas: schedulerSchemas,
     identity: IdentityModule,
     settings: { BEAMTIME_LEASE_TTL_MS: String(testLeaseMs), ...settings },

@@ -13,6 +13,7 @@ export function leaseTimes(leaseTtlMs: number): LeaseTimes {
     longPollMs: Math.min(quarter, 10_000),
     pollIntervalMs: Math.min(Math.floor(leaseTtlMs / 20), 1_000),
     stopMarginMs: Math.min(quarter, 15_000),
-    downAfterMs: 2 * leaseTtlMs,
+    // Before its leases are given up, so that nothing is offered again to a cluster that has just been lost.
+    downAfterMs: leaseTtlMs,
   };
 }

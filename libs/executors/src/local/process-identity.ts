@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** A pid is used again sooner or later; a pid together with the moment when its process began is not. */
 export interface ProcessIdentity {
@@ -42,12 +42,26 @@ function startFromPs(pid: number): string | undefined {
   }
 }
 
-/** Whether any process of this group is left, zombies not counted where that can be told. */
+/** Whether any process of this group is left; a zombie is not, since in a container nobody may ever reap it. */
 export function groupIsAlive(groupId: number): boolean {
   try {
     process.kill(-groupId, 0);
-    return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
   }
+  return process.platform !== 'linux' || groupInProc(groupId);
+}
+
+/** Fields of /proc/PID/stat after the name: [0] state, [2] process group. */
+function groupInProc(groupId: number): boolean {
+  return readdirSync('/proc').some((name) => {
+    if (!/^\d+$/.test(name)) return false;
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      return Number(fields[2]) === groupId && fields[0] !== 'Z' && fields[0] !== 'X';
+    } catch {
+      return false;
+    }
+  });
 }

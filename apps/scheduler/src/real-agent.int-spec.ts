@@ -1,0 +1,340 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash, randomUUID } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import {
+  cancelJob,
+  listJobEvents,
+  readJobLogs,
+  readJobMetrics,
+  registerCluster,
+  showCluster,
+  submitJob,
+} from '@beamtime/contracts';
+import { TUNNEL_AUTHORITY, TunnelGate, TunnelHub } from '@beamtime/inference';
+import type { JobId } from '@beamtime/kernel';
+import { AdmitTunnel } from '@beamtime/scheduling';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { schedulerServiceModule } from './index.js';
+import { type SchedulingForTest, schedulingForTest, trainTemplate } from './scheduling-for-test.js';
+
+const agentMain = fileURLToPath(new URL('../../agent/dist/main.js', import.meta.url));
+const fakeRunner = fileURLToPath(new URL('./fake-runner.mjs', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'beamtime-agents-'));
+
+/** Each test has a kind of GPU of its own, so that no job meets the clusters of another test. */
+let gpuType = '';
+
+/** The real agent as a process of its own. */
+class AgentProcess {
+  process: ChildProcess | undefined;
+  stderr = '';
+  readonly stateDir: string;
+  private readonly file: string;
+
+  constructor(
+    readonly clusterId: string,
+    private readonly url: string,
+    private readonly key: string,
+    policy: object = {},
+  ) {
+    const home = join(folder, randomUUID());
+    mkdirSync(home);
+    this.stateDir = join(home, 'state');
+    this.file = join(home, 'agent.yaml');
+    // YAML takes JSON.
+    const config = {
+      facility: this.url,
+      key: this.key,
+      stateDir: 'state',
+      gpus: { count: 2, type: gpuType },
+      runner: { command: [process.execPath, fakeRunner] },
+      policy,
+    };
+    writeFileSync(this.file, JSON.stringify(config));
+  }
+
+  start(): this {
+    this.stderr = '';
+    const child = spawn(process.execPath, [agentMain, '--config', this.file], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    child.stderr.on('data', (data) => {
+      this.stderr += String(data);
+    });
+    this.process = child;
+    return this;
+  }
+
+  async stop(signal: NodeJS.Signals): Promise<number | null> {
+    const child = this.process;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null)
+      return child?.exitCode ?? null;
+    const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+    child.kill(signal);
+    return ended;
+  }
+
+  /** Another process of the same cluster, with a state folder of its own, as after a copied configuration. */
+  twin(): AgentProcess {
+    return new AgentProcess(this.clusterId, this.url, this.key);
+  }
+
+  /** Pids of the programs that it runs. */
+  programs(): number[] {
+    const kept = join(this.stateDir, 'programs');
+    if (!existsSync(kept)) return [];
+    return readdirSync(kept)
+      .filter((name) => name.endsWith('.json'))
+      .map(
+        (name) =>
+          (JSON.parse(readFileSync(join(kept, name), 'utf8')) as { process: { pid: number } }).process.pid,
+      );
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
+  } catch {
+    return false;
+  }
+}
+
+let at: SchedulingForTest;
+const agents: AgentProcess[] = [];
+beforeAll(async () => {
+  at = await schedulingForTest(
+    {},
+    {
+      module: class WithTunnels {},
+      imports: [schedulerServiceModule],
+      providers: [TunnelHub, TunnelGate, { provide: TUNNEL_AUTHORITY, useClass: AdmitTunnel }],
+    },
+  );
+});
+beforeEach(() => {
+  gpuType = `of-${randomUUID().slice(0, 8)}`;
+});
+afterEach(async () => {
+  for (const agent of agents.splice(0)) await agent.stop('SIGKILL');
+});
+afterAll(async () => {
+  await at.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function agent(name: string, policy: object = {}): Promise<AgentProcess> {
+  const { cluster, agentKey } = await at.operator.call(registerCluster, {
+    body: { labId: at.labId, name: `${name}-${randomUUID().slice(0, 8)}` },
+  });
+  const made = new AgentProcess(cluster.clusterId, at.service.url, agentKey, policy);
+  agents.push(made);
+  return made;
+}
+
+async function up(one: AgentProcess): Promise<AgentProcess> {
+  await expect
+    .poll(async () => (await at.operator.call(showCluster, { params: { clusterId: one.clusterId } })).state, {
+      timeout: 20_000,
+    })
+    .toBe('active');
+  return one;
+}
+
+function train(steps: number, more: object = {}) {
+  return at.researcher.call(submitJob, {
+    body: {
+      labId: at.labId,
+      runner: { ...trainTemplate, training: { ...trainTemplate.training, steps, ...more } },
+      resources: { gpus: 1, gpuType, maxSeconds: 600 },
+      attemptLimit: 2,
+    },
+  });
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/** The weights that an undisturbed run of the stand-in gives. */
+function undisturbedWeights(steps: number): string {
+  let chain = sha256(JSON.stringify(trainTemplate.seeds));
+  for (let step = 0; step < steps; step++) chain = sha256(chain);
+  return sha256(chain);
+}
+
+async function ends(jobId: string, timeout = 40_000) {
+  await expect
+    .poll(async () => (await at.job(jobId)).state, { timeout })
+    .toMatch(/succeeded|failed|cancelled/);
+  return at.job(jobId);
+}
+
+async function weightsOf(jobId: string): Promise<string | undefined> {
+  const row = await at.transactor.read.row<{ weights_sha256: string }>(
+    'SELECT weights_sha256 FROM scheduling.checkpoint WHERE job_id = $1 ORDER BY step DESC LIMIT 1',
+    [jobId],
+  );
+  return row?.weights_sha256;
+}
+
+describe('a real agent', { timeout: 120_000 }, () => {
+  it('trains, streams loss, stores the checkpoint, and leaves nothing behind', async () => {
+    const one = await up((await agent('simple')).start());
+    const { jobId } = await train(12);
+    const job = await ends(jobId);
+    expect(job).toMatchObject({ state: 'succeeded', attempts: 1, checkpoints: 1, lastCheckpointStep: 12 });
+    expect(await weightsOf(jobId)).toBe(undisturbedWeights(12));
+    const metrics = await at.researcher.call(readJobMetrics, { params: { jobId }, query: {} });
+    expect(metrics.items.map((point) => point.step)).toEqual(Array.from({ length: 12 }, (_, i) => i + 1));
+    await expect.poll(() => readdirSync(join(one.stateDir, 'attempts'))).toEqual([]);
+    expect(await one.stop('SIGTERM')).toBe(0);
+  });
+
+  it('killed with SIGKILL takes its program along; another cluster resumes and gets the same weights', async () => {
+    const first = await up((await agent('killed')).start());
+    const steps = 60;
+    const { jobId } = await train(steps);
+    await expect
+      .poll(async () => (await at.job(jobId)).resumableStep ?? 0, { timeout: 20_000 })
+      .toBeGreaterThanOrEqual(4);
+    const [program] = first.programs();
+    expect(program).toBeDefined();
+    const second = await up((await agent('heir')).start());
+    await first.stop('SIGKILL');
+    await expect.poll(() => isAlive(program ?? 0), { timeout: 10_000 }).toBe(false);
+    const job = await ends(jobId);
+    expect(job.state).toBe('succeeded');
+    expect(job.history.map((a) => a.state)).toEqual(['lost', 'succeeded']);
+    expect(job).toMatchObject({ clusterId: second.clusterId });
+    expect(await weightsOf(jobId)).toBe(undisturbedWeights(steps));
+    const { items } = await at.researcher.call(listJobEvents, { params: { jobId }, query: {} });
+    expect(items.find((event) => event.to === 'resumed')?.reason).toMatch(/from step [1-9]/);
+    // Started again, the dead one is a new incarnation and works.
+    first.start();
+    await expect
+      .poll(
+        async () =>
+          (await at.operator.call(showCluster, { params: { clusterId: first.clusterId } })).incarnation,
+        { timeout: 20_000 },
+      )
+      .toBe(2);
+  });
+
+  it('stopped in order hands its work back with its state saved', async () => {
+    const one = await up((await agent('ordered')).start());
+    const { jobId } = await train(50);
+    await expect
+      .poll(async () => (await at.job(jobId)).progress?.step ?? 0, { timeout: 20_000 })
+      .toBeGreaterThan(4);
+    expect(await one.stop('SIGTERM')).toBe(0);
+    const saved = await at.job(jobId);
+    expect(saved).toMatchObject({ state: 'queued' });
+    expect(saved.history[0]).toMatchObject({ state: 'preempted' });
+    expect(saved.resumableStep).toBeGreaterThan(4);
+    one.start();
+    expect(await ends(jobId)).toMatchObject({ state: 'succeeded', attempts: 2 });
+    expect(await weightsOf(jobId)).toBe(undisturbedWeights(50));
+  });
+
+  it('tells why a program crashed, tries again, and keeps its last words', async () => {
+    await up((await agent('crash')).start());
+    const { jobId } = await train(20, { learningRate: 0.5 });
+    const job = await ends(jobId);
+    expect(job).toMatchObject({ state: 'failed', attempts: 2 });
+    expect(job.reason).toContain('exit code 1');
+    expect(job.reason).toContain('illegal memory access');
+    const logs = await at.researcher.call(readJobLogs, { params: { jobId }, query: {} });
+    expect(logs.items.map((chunk) => chunk.text).join('')).toContain('illegal memory access');
+  });
+
+  it('takes nonsense on stdout for text and is not disturbed by it', async () => {
+    await up((await agent('nonsense')).start());
+    const { jobId } = await train(6, { learningRate: 0.25 });
+    expect(await ends(jobId)).toMatchObject({ state: 'succeeded' });
+    const logs = await at.researcher.call(readJobLogs, { params: { jobId }, query: {} });
+    expect(logs.items.map((chunk) => chunk.text).join('')).toContain('nonsense 6');
+  });
+
+  it('does not try again what the runner refused', async () => {
+    await up((await agent('refused')).start());
+    const { jobId } = await train(6, { learningRate: 0.75 });
+    expect(await ends(jobId)).toMatchObject({
+      state: 'failed',
+      attempts: 1,
+      reason: 'bad-job: the learning rate is refused',
+    });
+  });
+
+  it('ends a program that was cancelled', async () => {
+    const one = await up((await agent('cancelled')).start());
+    const { jobId } = await train(2_000);
+    await expect.poll(async () => (await at.job(jobId)).attemptState, { timeout: 20_000 }).toBe('running');
+    const [program] = one.programs();
+    await at.researcher.call(cancelJob, { params: { jobId }, body: { reason: 'enough' } });
+    expect(await ends(jobId)).toMatchObject({ state: 'cancelled', reason: 'enough' });
+    await expect.poll(() => isAlive(program ?? 0)).toBe(false);
+  });
+
+  it('with a wrong key says so and ends', async () => {
+    const wrong = new AgentProcess('clu_x', at.service.url, 'bta_this_is_no_key_of_any_cluster');
+    agents.push(wrong.start());
+    await expect.poll(() => wrong.process?.exitCode, { timeout: 20_000 }).toBe(78);
+    expect(wrong.stderr).toContain("does not accept this agent's key");
+  });
+
+  it('ends when a newer process of its cluster takes over', async () => {
+    const one = await up((await agent('twin')).start());
+    const twin = one.twin();
+    agents.push(twin.start());
+    await expect.poll(() => one.process?.exitCode, { timeout: 20_000 }).toBe(3);
+    expect(one.stderr).toContain('newer agent');
+  });
+
+  it('obeys its own policy even against the facility', async () => {
+    const strict = await up((await agent('strict', { secondsPerJobMax: 10 })).start());
+    expect(strict.stderr).toContain('registered');
+    await expect(train(5)).rejects.toThrow(/unschedulable/);
+  });
+
+  it('connects a served model to the gateway, and the answer comes back through the tunnel', async () => {
+    await up((await agent('serve')).start());
+    const { jobId } = await at.researcher.call(submitJob, {
+      body: {
+        labId: at.labId,
+        runner: { kind: 'serve', revisions: [{ revision: 'step1', path: 'revisions/step1' }] },
+        resources: { gpus: 1, gpuType, maxSeconds: 600 },
+      },
+    });
+    const hub = at.service.app.get(TunnelHub);
+    await expect
+      .poll(() => hub.list().map((live) => live.revisions), { timeout: 20_000 })
+      .toEqual([['step1']]);
+    const answer = await hub.request(jobId as JobId, {
+      method: 'POST',
+      path: '/completions',
+      body: { a: 1 },
+      timeoutMs: 5_000,
+    });
+    const parts: Uint8Array[] = [];
+    for await (const part of answer.body) parts.push(part);
+    expect(JSON.parse(Buffer.concat(parts).toString())).toEqual({
+      path: '/completions',
+      body: { a: 1 },
+      attempt: 1,
+    });
+    await at.researcher.call(cancelJob, { params: { jobId }, body: {} });
+    expect(await ends(jobId)).toMatchObject({ state: 'cancelled' });
+    await expect.poll(() => hub.list()).toEqual([]);
+  });
+});
