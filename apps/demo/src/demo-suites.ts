@@ -63,6 +63,7 @@ export function rivalSuites(name: string, corpora: DemoCorpora, steps: number): 
   return [
     rival('tokenizers', 'Four tokenizers on one language', {
       language: first,
+      initialisationSeed: [1],
       tokenizer: [
         { name: 'byte', kind: 'byte' },
         { name: 'bpe1k', kind: 'bpe', vocabSize: 1024, scope: 'shared' },
@@ -79,6 +80,7 @@ export function rivalSuites(name: string, corpora: DemoCorpora, steps: number): 
     rival('families', 'Three architectures side by side', {
       family: ['gpt-neox', 'llama', 'gpt2'],
       language: first,
+      initialisationSeed: [1],
     }),
     rival('longer', 'The larger model, trained four times as long', {
       size: [large],

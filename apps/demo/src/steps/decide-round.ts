@@ -165,7 +165,7 @@ async function refuseTheUnaffordable(world: World, roundId: string, design: Desi
   const huge: DesignInput = {
     ...design,
     name: `${design.name}-huge`,
-    factors: { ...design.factors, steps: [1_000_000] },
+    factors: { ...design.factors, initialisationSeed: Array.from({ length: 50 }, (_, i) => i + 1) },
   };
   const refused = await problemOf(
     lab.researcher.api.call(createProposal, {
