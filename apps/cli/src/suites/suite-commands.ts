@@ -7,6 +7,7 @@ import { formatFields, formatTable } from '../core/format-table.js';
 import { CheckFailed, UsageError } from '../core/usage-error.js';
 import { formatQuantity, formatSeconds } from './format-quantity.js';
 import { readSuiteFile } from './read-suite-file.js';
+import { type LocalOptions, type LocalResult, trainLocally } from './train-locally.js';
 
 /** Cells that are listed to a person; --json has all. */
 const cellsShown = 24;
@@ -105,26 +106,54 @@ export function registerSuiteCommands(program: Command, io: CliIo): void {
   examples(
     suite
       .command('train')
-      .description('submit the training jobs of an adopted suite; again is harmless')
-      .argument('<suite>', 'its id')
-      .option('--threads <n>', 'CPU threads of each run', Number, 1)
-      .action(async (suiteId: string, options: { threads: number }) => {
-        const { jobs } = await io
-          .client()
-          .call(trainSuite, { params: { suiteId }, body: { threads: options.threads } });
-        const created = jobs.filter((job) => job.created).length;
-        if (jobs.length === 0) throw new CheckFailed(`All models of ${suiteId} are trained already`);
-        io.show(jobs, () =>
-          [
-            `${created} jobs submitted${created < jobs.length ? `, ${jobs.length - created} were there before` : ''}.`,
-            formatTable(
-              ['job', 'model', 'new'],
-              jobs.map((job) => [job.jobId, job.modelId, job.created]),
-            ),
-          ].join('\n'),
-        );
+      .description(
+        'submit the training jobs of an adopted suite, or train a suite file here; again is harmless',
+      )
+      .argument('<suite>', 'its id; with --local, a suite file')
+      .option('--local', 'train on this machine, with the same runner and no facility')
+      .option('--out <folder>', 'with --local: where to; by default a folder named as the suite')
+      .option('--corpora <folder>', 'with --local: texts, as <corpusId>.txt or <corpusId>.jsonl')
+      .option('--threads <n>', 'CPU threads of each run; part of the bits of the result', Number, 1)
+      .action(async (suite: string, options: LocalOptions & { local?: boolean }) => {
+        if (options.local === true) {
+          const results = await trainLocally(io, readSuiteFile(suite), options);
+          io.show(results, () => describeResults(results));
+          return;
+        }
+        await submitTraining(io, suite, options.threads);
       }),
     'suite train sui_01k…',
+    'suite train examples/size-by-seed.yaml --local',
+  );
+}
+
+async function submitTraining(io: CliIo, suiteId: string, threads: number): Promise<void> {
+  const { jobs } = await io.client().call(trainSuite, { params: { suiteId }, body: { threads } });
+  if (jobs.length === 0) throw new CheckFailed(`All models of ${suiteId} are trained already`);
+  const created = jobs.filter((job) => job.created).length;
+  io.show(jobs, () =>
+    [
+      `${created} jobs submitted${created < jobs.length ? `, ${jobs.length - created} were there before` : ''}.`,
+      formatTable(
+        ['job', 'model', 'new'],
+        jobs.map((job) => [job.jobId, job.modelId, job.created]),
+      ),
+    ].join('\n'),
+  );
+}
+
+function describeResults(results: readonly LocalResult[]): string {
+  return formatTable(
+    ['model', 'parameters', 'steps', 'loss', 'tokens/s', 'seconds', 'weights sha256'],
+    results.map((one) => [
+      one.model,
+      one.parameters,
+      one.step,
+      one.loss?.toFixed(3),
+      one.tokensPerSecond === null ? null : Math.round(one.tokensPerSecond),
+      Math.round(one.wallSeconds),
+      one.weightsSha256?.slice(0, 16),
+    ]),
   );
 }
 
