@@ -20,8 +20,9 @@ import { GovernanceServiceModule, governanceSchemas } from '@beamtime/governance
 import { IdentityModule } from '@beamtime/identity';
 import { type SeededPerson, seedLab, seedPerson } from '@beamtime/identity/testing';
 import type { LabId } from '@beamtime/kernel';
-import { Transactor } from '@beamtime/platform';
+import { type ContextSchema, Transactor } from '@beamtime/platform';
 import { serviceForTest, type TestService } from '@beamtime/testkit';
+import type { DynamicModule, Type } from '@nestjs/common';
 
 export interface Person extends SeededPerson {
   readonly api: ApiClient;
@@ -42,10 +43,16 @@ export class Consortium {
     readonly anonymous: ApiClient,
   ) {}
 
-  static async open(): Promise<Consortium> {
+  /** @param neighbours services that run beside governance, with their tables. */
+  static async open(
+    neighbours: { modules: (Type | DynamicModule)[]; schemas: readonly ContextSchema[] } = {
+      modules: [],
+      schemas: [],
+    },
+  ): Promise<Consortium> {
     const service = await serviceForTest({
-      module: GovernanceServiceModule,
-      schemas: governanceSchemas,
+      module: { module: class Services {}, imports: [GovernanceServiceModule, ...neighbours.modules] },
+      schemas: [...new Set([...governanceSchemas, ...neighbours.schemas])],
       identity: IdentityModule,
       settings: { BEAMTIME_LOG_LEVEL: process.env['BEAMTIME_LOG_LEVEL'] ?? 'fatal' },
     });
