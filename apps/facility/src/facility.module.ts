@@ -1,14 +1,10 @@
 import { AccessServiceModule, accessSchemas } from '@beamtime/access-app';
-import { CatalogueModule } from '@beamtime/catalogue';
 import { GatewayServiceModule, gatewaySchemas } from '@beamtime/gateway-app';
-import { ReadRounds } from '@beamtime/governance';
 import { GovernanceServiceModule, governanceSchemas } from '@beamtime/governance-app';
 import { IdentityModule } from '@beamtime/identity';
 import { type Config, type ContextSchema, PlatformModule } from '@beamtime/platform';
 import { schedulerSchemas, schedulerServiceModule } from '@beamtime/scheduler-app';
-import { ClusterViews, JobViews } from '@beamtime/scheduling';
 import type { DynamicModule } from '@nestjs/common';
-import { StatusController } from './status.controller.js';
 
 export const facilityVersion = '0.1.0';
 
@@ -30,9 +26,6 @@ export function facilityModule(config: Config): DynamicModule {
       schedulerServiceModule,
       AccessServiceModule,
       GatewayServiceModule,
-      CatalogueModule,
     ],
-    controllers: [StatusController],
-    providers: [ReadRounds, ClusterViews, JobViews],
   };
 }

@@ -1,5 +1,6 @@
 import { LedgerModule } from '@beamtime/access';
 import { CatalogueModule } from '@beamtime/catalogue';
+import { ReadRounds } from '@beamtime/governance';
 import {
   Captures,
   MODEL_SERVERS,
@@ -11,7 +12,7 @@ import {
   TunnelHub,
 } from '@beamtime/inference';
 import { Transactor } from '@beamtime/platform';
-import { AdmitTunnel } from '@beamtime/scheduling';
+import { AdmitTunnel, ClusterViews, JobViews } from '@beamtime/scheduling';
 import { Module } from '@nestjs/common';
 import { CatalogueControllersModule } from './catalogue/catalogue-controllers.module.js';
 import { HubModule } from './hub/hub.module.js';
@@ -19,15 +20,17 @@ import { CapturesController } from './internals/captures.controller.js';
 import { inferencePorts } from './join-ports.js';
 import { OutputsController } from './outputs/outputs.controller.js';
 import { ReleaseIdleModels } from './release-idle-models.js';
+import { StatusController } from './status.controller.js';
 import { StudiesControllersModule } from './studies/studies-controllers.module.js';
 
 /**
- * Outputs, internals, the catalogue with its model hub, and studies over HTTP; agents connect served models here.
+ * Outputs, internals, the catalogue with its model hub, studies and the status page's figures over HTTP; agents connect
+ * served models here.
  * Needs PlatformModule and IdentityModule beside it.
  */
 @Module({
   imports: [LedgerModule, CatalogueModule, CatalogueControllersModule, HubModule, StudiesControllersModule],
-  controllers: [OutputsController, CapturesController],
+  controllers: [OutputsController, CapturesController, StatusController],
   providers: [
     ...inferencePorts,
     TunnelHub,
@@ -50,6 +53,9 @@ import { StudiesControllersModule } from './studies/studies-controllers.module.j
       useFactory: (servers: ModelServers, served: ServedModels) => new ModelServing(servers, served),
     },
     ReleaseIdleModels,
+    ReadRounds,
+    ClusterViews,
+    JobViews,
   ],
 })
 export class GatewayServiceModule {}

@@ -1,5 +1,6 @@
 import { accessSchema } from '@beamtime/access';
 import { catalogueSchema } from '@beamtime/catalogue';
+import { governanceSchema } from '@beamtime/governance';
 import { identitySchema } from '@beamtime/identity';
 import { inferenceSchema } from '@beamtime/inference';
 import type { ContextSchema } from '@beamtime/platform';
@@ -11,6 +12,7 @@ export { GatewayServiceModule } from './gateway-service.module.js';
 /** The contexts whose tables this service uses. */
 export const gatewaySchemas: readonly ContextSchema[] = [
   identitySchema,
+  governanceSchema,
   catalogueSchema,
   schedulingSchema,
   accessSchema,
