@@ -10,6 +10,8 @@ import { dropDatabasesOf, dropForgottenDatabases, forgottenAfterMs, newRunId } f
 import './provided.js';
 
 const folderPrefix = 'beamtime-test-';
+/** The servers of a run that was killed take a moment to end. */
+const settledAfterMs = 60_000;
 
 /**
  * Once per test run: the servers that DATABASE_URL and REDIS_URL name, otherwise own ones in a temporary folder,
@@ -18,7 +20,7 @@ const folderPrefix = 'beamtime-test-';
 export default async function provideServers(project: TestProject): Promise<() => Promise<void>> {
   const runId = newRunId(Date.now(), randomBytes(3).toString('hex'));
   await removeForgottenFolders(Date.now());
-  const folder = await mkdtemp(join(tmpdir(), folderPrefix));
+  const folder = await mkdtemp(join(tmpdir(), `${folderPrefix}${process.pid}-`));
   // Open to pass through: as root, PostgreSQL runs as another user. The secrets inside are closed by themselves.
   await chmod(folder, 0o755);
   const cleanUps: (() => Promise<void>)[] = [() => rm(folder, { recursive: true, force: true })];
@@ -58,11 +60,24 @@ function started<Server>(result: Result<Server, Problem>): Server {
   return result.value;
 }
 
-/** A run that was killed leaves its folder behind, without its servers. */
+/** A run that was killed leaves its folder behind, without its servers; the folder's name tells whose it is. */
 async function removeForgottenFolders(nowMs: number): Promise<void> {
   for (const name of await readdir(tmpdir())) {
+    if (!name.startsWith(folderPrefix)) continue;
     const path = join(tmpdir(), name);
-    const found = name.startsWith(folderPrefix) ? await stat(path).catch(() => undefined) : undefined;
-    if (found && nowMs - found.mtimeMs > forgottenAfterMs) await rm(path, { recursive: true, force: true });
+    const pid = Number(/^(\d+)-/.exec(name.slice(folderPrefix.length))?.[1]);
+    const found = await stat(path).catch(() => undefined);
+    if (!found || isRunning(pid)) continue;
+    // Without a pid it is of some other part of the kit, which may still use it.
+    const keptMs = Number.isNaN(pid) ? forgottenAfterMs : settledAfterMs;
+    if (nowMs - found.mtimeMs > keptMs) await rm(path, { recursive: true, force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
   }
 }
