@@ -5,6 +5,7 @@ import { registerAuditCommands } from './facility/audit-commands.js';
 import { registerStatusCommands } from './facility/status-command.js';
 import { registerGovernanceCommands } from './governance/index.js';
 import { registerIdentityCommands } from './identity/index.js';
+import { registerSchedulingCommands } from './scheduling/index.js';
 import { registerStudyCommands } from './studies/index.js';
 import { registerSuiteCommands } from './suites/index.js';
 import { registerTallyCommands } from './tally/index.js';
@@ -16,6 +17,7 @@ export const areas: readonly Area[] = [
   { title: 'Rounds and ballots', register: registerGovernanceCommands },
   { title: 'Counting, without a facility', register: registerTallyCommands },
   { title: 'Suites of models', register: registerSuiteCommands },
+  { title: 'Clusters and jobs', register: registerSchedulingCommands },
   { title: 'Corpora and models', register: registerCatalogueCommands },
   { title: 'Studies', register: registerStudyCommands },
   { title: 'Access and the books', register: registerAccessCommands },

@@ -303,7 +303,7 @@ describe('a real agent', { timeout: 120_000 }, () => {
 
   it('obeys its own policy even against the facility', async () => {
     const strict = await up((await agent('strict', { secondsPerJobMax: 10 })).start());
-    expect(strict.stderr).toContain('registered');
+    await expect.poll(() => strict.stderr, { timeout: 10_000 }).toContain('registered');
     await expect(train(5)).rejects.toThrow(/unschedulable/);
   });
 

@@ -1,0 +1,65 @@
+import type { AttemptView, JobView } from '@beamtime/contracts';
+import { formatFields, formatTable } from '../core/format-table.js';
+
+/** How far a job is, in a few words. */
+export function progressText(job: JobView): string {
+  const { progress } = job;
+  if (job.state === 'queued') return job.attempts === 0 ? 'waiting' : 'waiting to go on';
+  if (job.state !== 'running') return job.reason ?? '';
+  if (progress === null) return job.attemptState ?? '';
+  const percent = progress.fraction === null ? '' : `${Math.floor(progress.fraction * 100)} %`;
+  const loss = progress.loss === null ? '' : `loss ${progress.loss.toFixed(3)}`;
+  return [job.attemptState === 'running' ? progress.phase : job.attemptState, percent, loss]
+    .filter((part) => part !== null && part !== '')
+    .join(' ');
+}
+
+export function jobsTable(jobs: readonly JobView[]): string {
+  return formatTable(
+    ['job', 'kind', 'name', 'state', 'cluster', 'attempt', 'progress'],
+    jobs.map((job) => [
+      job.jobId,
+      job.kind,
+      job.name,
+      job.cancelRequested && job.state === 'running' ? 'cancelling' : job.state,
+      job.clusterName,
+      job.attempts,
+      progressText(job).slice(0, 60),
+    ]),
+    'No jobs.',
+  );
+}
+
+export function describeJob(job: JobView & { readonly history: readonly AttemptView[] }): string {
+  const fields = formatFields({
+    job: job.jobId,
+    name: job.name,
+    kind: job.kind,
+    state: job.reason === null ? job.state : `${job.state}: ${job.reason}`,
+    progress: job.state === 'running' ? progressText(job) : null,
+    lab: job.labId,
+    suite: job.suiteId,
+    model: job.modelId,
+    needs: `${job.resources.gpus} GPU${job.resources.gpuType === undefined ? '' : ` ${job.resources.gpuType}`}, at most ${job.resources.maxSeconds} s`,
+    'GPU-seconds': `${job.gpuSecondsUsed} used of ${job.gpuSecondsHeld} held`,
+    checkpoints:
+      job.lastCheckpointStep === null ? 'none' : `${job.checkpoints}, last at step ${job.lastCheckpointStep}`,
+    'can resume at': job.resumableStep === null ? null : `step ${job.resumableStep}`,
+    'submitted by': job.submittedBy,
+    submitted: job.submittedAt,
+    ended: job.endedAt,
+  });
+  const attempts = formatTable(
+    ['attempt', 'cluster', 'state', 'resumed at', 'GPU-seconds', 'why'],
+    job.history.map((one) => [
+      one.attempt,
+      one.clusterName,
+      one.state,
+      one.resumedFromStep,
+      one.gpuSeconds,
+      one.reason?.split('\n')[0]?.slice(0, 90),
+    ]),
+    'No attempt yet; `beamtime job why` says what it waits for.',
+  );
+  return `${fields}\n\n${attempts}`;
+}

@@ -1,0 +1,114 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { evaluateModel, type JobView, serveModel, showModel, submitJob } from '@beamtime/contracts';
+import type { Command } from 'commander';
+import { parse } from 'yaml';
+import type { CliIo } from '../core/cli-io.js';
+import { examples } from '../core/examples.js';
+import { UsageError } from '../core/usage-error.js';
+import { findLabId } from '../governance/find-things.js';
+import { describeJob } from './describe-job.js';
+
+export function registerSubmitCommands(job: Command, io: CliIo): void {
+  examples(
+    job
+      .command('submit')
+      .description("submit a job of your lab from a file: the runner's job with resources and inputs")
+      .argument('<file>', 'YAML or JSON with runner, resources, and optionally inputs, name, priority')
+      .option('--lab <lab>', 'the lab, by short name or id; your own where there is only one')
+      .option('--key <text>', 'the same key again finds the same job instead of a second one')
+      .action(async (file: string, { lab, key }: { lab?: string; key?: string }) => {
+        const labId = await findLabId(io.client(), lab);
+        const given = readFile(io, file);
+        const body = { ...given, labId, ...(key === undefined ? {} : { requestKey: key }) };
+        // The facility checks the file and names the field that is wrong.
+        const made = await io.client().call(submitJob, { body: body as never });
+        io.show(made, () => describeJob({ ...made, history: [] } as JobView & { history: [] }));
+      }),
+    'job submit job.yaml --lab lab-a',
+  );
+
+  examples(
+    job
+      .command('evaluate')
+      .description('submit a job that evaluates a model: bits per byte of held-out texts, head scores')
+      .argument('<model>', 'name or id of the model')
+      .option(
+        '--held-out <corpus:language:script...>',
+        'registered corpora that were held out of training, as cor_…:deu:Latn',
+        [],
+      )
+      .option('--revisions <names...>', 'all by default')
+      .option('--no-head-scores', 'leave out the scores of attention heads')
+      .option('--max-seconds <seconds>', 'time bound', '3600')
+      .action(async (model: string, options: EvaluateOptions) => {
+        const modelId = await findModelId(io, model);
+        const made = await io.client().call(evaluateModel, {
+          params: { modelId },
+          body: {
+            heldOut: options.heldOut.map(heldOutOf),
+            headScores: options.headScores,
+            maxSeconds: Number(options.maxSeconds),
+            ...(options.revisions === undefined ? {} : { revisions: options.revisions }),
+          },
+        });
+        io.show(made, () => made.jobs.map((one) => one.jobId).join('\n'));
+      }),
+    'job evaluate grid-m-deu-s1 --held-out cor_01ky0w3h5cqfzv8r4n2t6m9b7d:deu:Latn',
+  );
+
+  examples(
+    job
+      .command('serve')
+      .description('have a model served for outputs and internals; one that is served keeps its job')
+      .argument('<model>', 'name or id of the model')
+      .option('--revisions <names...>', 'all by default')
+      .option('--max-seconds <seconds>', 'for so long at most', '3600')
+      .action(async (model: string, options: { revisions?: string[]; maxSeconds: string }) => {
+        const modelId = await findModelId(io, model);
+        const made = await io.client().call(serveModel, {
+          params: { modelId },
+          body: {
+            maxSeconds: Number(options.maxSeconds),
+            ...(options.revisions === undefined ? {} : { revisions: options.revisions }),
+          },
+        });
+        io.show(made, () =>
+          made.jobs.map((one) => `${one.jobId}${one.created ? '' : ' (was there before)'}`).join('\n'),
+        );
+      }),
+    'job serve grid-m-deu-s1 --max-seconds 600',
+  );
+}
+
+interface EvaluateOptions {
+  readonly heldOut: string[];
+  readonly revisions?: string[];
+  readonly headScores: boolean;
+  readonly maxSeconds: string;
+}
+
+function heldOutOf(text: string): { corpusId: string; language: string; script: string } {
+  const [corpusId, language, script] = text.split(':');
+  if (corpusId === undefined || language === undefined || script === undefined)
+    throw new UsageError(`--held-out ${text}: write it as CORPUS:LANGUAGE:SCRIPT, such as cor_01k…:deu:Latn`);
+  return { corpusId, language, script };
+}
+
+async function findModelId(io: CliIo, model: string): Promise<string> {
+  if (model.startsWith('mdl_')) return model;
+  return (await io.client().call(showModel, { params: { model } })).modelId;
+}
+
+function readFile(io: CliIo, file: string): Record<string, unknown> {
+  const path = resolve(io.cwd, file);
+  let value: unknown;
+  try {
+    value = parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new UsageError(`${path} cannot be read: ${(error as Error).message}`);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new UsageError(`${path} holds no job: write runner, resources and inputs`);
+  return value as Record<string, unknown>;
+}
