@@ -91,7 +91,7 @@ export class SubmissionsController {
             job,
             {
               kind: 'train',
-              account: { kind: 'suite', suiteId },
+              account: job.isReserved ? { kind: 'suite', suiteId } : { kind: 'operations' },
               attemptLimit,
               requestKey: `train/${job.modelId}/${await this.jobs.countEnded(tx, job.modelId, 'train')}`,
               submittedBy: caller.personId,

@@ -28,6 +28,7 @@ export { JobViews } from './read/job-views.js';
 export { ShareViews } from './read/share-views.js';
 export { recordPledges } from './record-pledges.js';
 export { RegisterCluster } from './register-cluster.js';
+export { RunCycle } from './run-cycle.js';
 export { Scheduler } from './scheduler.js';
 export { SchedulingModule, type SchedulingOptions } from './scheduling.module.js';
 export { type JobSubmission, SubmitJob, type SubmittedJob } from './submit-job.js';
