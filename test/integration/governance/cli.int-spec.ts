@@ -116,6 +116,8 @@ describe('a round from the command line', () => {
     const text = readFileSync(join(folder, 'certificate.json'), 'utf8');
     writeFileSync(join(folder, 'forged.json'), text.replace(/"amounts":\["(\d)/, '"amounts":["9$1'));
     expect((await beamtime(null, 'verify', 'forged.json')).exit).toBe(1);
+    const recount = await json(null, 'round', 'recount', 'latest');
+    expect(recount['differences']).toEqual([]);
     const ballots = (await json(null, 'ballots', 'latest')) as unknown as unknown[];
     expect(ballots).toHaveLength(2);
     const suites = (await json(null, 'round', 'suites', 'latest')) as unknown as { suiteId: string }[];

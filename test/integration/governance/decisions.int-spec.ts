@@ -1,7 +1,9 @@
 import { catalogueConsumer } from '@beamtime/catalogue';
 import {
+  amendCharter,
   amendProposal,
   analyseProposal,
+  type CharterInput,
   changeLab,
   commentOnProposal,
   createProposal,
@@ -96,6 +98,22 @@ describe('a policy', () => {
   });
 });
 
+describe('a charter', () => {
+  it('is not amended so that a proposal which stands already could not be decided', async () => {
+    const round = await consortium.round({ rule: { name: 'schulze' } });
+    await consortium.move(round, 'proposing');
+    await propose(round, a, 'Charter X', { kind: 'motion', text: 'X' });
+    const amend = (charter: CharterInput) =>
+      consortium.secretariat.api.call(amendCharter, {
+        params: { roundId: round.roundId },
+        body: { charter, reason: 'Second thoughts' },
+      });
+    expect(await codeOf(amend({ rule: { name: 'greedy' } }))).toBe('governance.invalid-charter');
+    const amended = await amend({ rule: { name: 'double-majority', quorum: 2 } });
+    expect(amended.charter.rule).toEqual({ name: 'double-majority', quorum: 2 });
+  });
+});
+
 describe('a double majority', () => {
   it('weighs labs by contribution, counts each once, and bars a lab that was in arrears at the opening', async () => {
     await consortium.secretariat.api.call(changeLab, { params: { lab: 'lab-b' }, body: { inArrears: true } });
@@ -132,7 +150,7 @@ describe('a single-winner round', () => {
     await consortium.move(round, 'voting');
     await consortium.vote(a.delegate, round, { kind: 'ranking', ranking: [[x], [y]] });
     await consortium.vote(b.delegate, round, { kind: 'ranking', ranking: [[x, y], ['none']] });
-    await consortium.vote(c.delegate, round, { kind: 'ranking', ranking: [['none'], [y]] });
+    await consortium.vote(c.delegate, round, { kind: 'ranking', ranking: [['none'], [x]] });
     await consortium.move(round, 'counting');
     await consortium.decided(round);
     const result = await consortium.anonymous.call(getResult, { params });

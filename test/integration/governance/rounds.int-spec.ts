@@ -143,6 +143,26 @@ describe('the service', () => {
     }
   });
 
+  it('says that a thing does not exist, whichever endpoint is asked about it', async () => {
+    const unknown = { roundId: 'rnd', proposalId: 'prp', policyId: 'pol' } as const;
+    const readers = consortium.service.specs.filter(
+      ({ id, method, path }) =>
+        method === 'GET' && path.includes(':') && /^(rounds|pledges|proposals|ballots|policies)\./.test(id),
+    );
+    expect(readers.length).toBeGreaterThan(12);
+    for (const spec of readers) {
+      const path = spec.path.replace(
+        /:([A-Za-z]+)/g,
+        (_, name: keyof typeof unknown) => `${unknown[name]}_${'0'.repeat(26)}`,
+      );
+      const response = await fetch(consortium.service.url + path, {
+        headers: { authorization: `Bearer ${consortium.secretariat.token}` },
+      });
+      const { code } = (await response.json()) as { code: string };
+      expect([spec.id, code]).toEqual([spec.id, 'resource.not-found']);
+    }
+  });
+
   it('lets only those in whose role an endpoint names', async () => {
     const roleBound = consortium.service.specs.flatMap((spec) =>
       spec.access.kind === 'person' &&

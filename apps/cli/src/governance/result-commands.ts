@@ -14,7 +14,9 @@ import type { Command } from 'commander';
 import type { CliIo } from '../core/cli-io.js';
 import { examples } from '../core/examples.js';
 import { formatTable } from '../core/format-table.js';
+import { CheckFailed } from '../core/usage-error.js';
 import { findRoundId, hoursText } from './find-things.js';
+import { recountRound } from './recount-round.js';
 
 const roundArgument = 'id of the round, or `latest`';
 
@@ -50,6 +52,20 @@ export function registerResultCommands(round: Command, io: CliIo): void {
     says: 'the closed vote in the format of pabulib.org',
     file: 'round.pb',
   });
+  examples(
+    round
+      .command('recount')
+      .description('count a closed vote again on this machine, from what is public, and compare')
+      .argument('<round>', roundArgument)
+      .action(async (ref: string) => {
+        const recount = await recountRound(io.client(), await findRoundId(io.client(), ref));
+        if (recount.differences.length > 0) {
+          throw new CheckFailed(`the recount differs: ${recount.differences.join('; ')}`);
+        }
+        io.show(recount, () => `Same result: ${recount.summary}\n${recount.checks.join('\n')}`);
+      }),
+    'round recount latest',
+  );
   registerSuites(round, io);
 }
 

@@ -12,7 +12,7 @@ export class IdentityElectorate implements Electorate {
     return Promise.all(
       labs.map(async ({ labId, name, contributionWeight, inArrears }) => {
         const members = await this.directory.members(labId);
-        const people = members.map(({ personId, name: person, role }) => ({ personId, name: person, role }));
+        const people = members.map(({ personId, role }) => ({ personId, role }));
         return { labId, name, contributionWeight, inArrears, people };
       }),
     );

@@ -17,7 +17,7 @@ const lab = (
   people,
   ...more,
 });
-const person = (id: string, role: string) => ({ personId: id, name: id, role });
+const person = (id: string, role: string) => ({ personId: id, role });
 const charter = (wish: Parameters<typeof charterSchema.parse>[0] = {}) => charterSchema.parse(wish);
 const weightOf = (roll: readonly RollEntry[], labId: string) =>
   roll

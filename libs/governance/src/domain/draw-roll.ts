@@ -7,7 +7,7 @@ export interface ElectorateLab {
   readonly name: string;
   readonly contributionWeight: number;
   readonly inArrears: boolean;
-  readonly people: readonly { readonly personId: string; readonly name: string; readonly role: string }[];
+  readonly people: readonly { readonly personId: string; readonly role: string }[];
 }
 
 /**
@@ -41,11 +41,12 @@ export function drawRoll(
       continue;
     }
     const members = membersOf(charter, lab);
-    for (const { personId, name } of members) {
+    for (const { personId } of members) {
       roll.push({
         voterId: personId,
         labId,
-        label: `${name} (${lab.name})`,
+        // The roll is public: it names members by their id only.
+        label: `a member of ${lab.name}`,
         weight: weighs(charter) ? fraction(weight, members.length) : '1',
         contribution,
         inArrears,
@@ -87,10 +88,10 @@ function castersOfLab(charter: Charter, lab: ElectorateLab): Caster[] {
   return [...casters.values()].sort(byPerson);
 }
 
-function membersOf(charter: Charter, lab: ElectorateLab): { personId: string; name: string }[] {
-  const members = new Map<string, { personId: string; name: string }>();
-  for (const { personId, name, role } of lab.people) {
-    if (charter.memberRoles.includes(role)) members.set(personId, { personId, name });
+function membersOf(charter: Charter, lab: ElectorateLab): { personId: string }[] {
+  const members = new Map<string, { personId: string }>();
+  for (const { personId, role } of lab.people) {
+    if (charter.memberRoles.includes(role)) members.set(personId, { personId });
   }
   return [...members.values()].sort(byPerson);
 }

@@ -18,6 +18,9 @@ const dueSql = `SELECT id, CASE
 /** Moves rounds on when their charter's time has come. Takes no input; a person may have been faster. */
 @Injectable()
 export class FollowSchedule {
+  /** Rounds that cannot move on, with what was last said about it: once is enough. */
+  private readonly said = new Map<string, string>();
+
   constructor(
     @Inject(Transactor) private readonly transactor: Transactor,
     @Inject(MoveRound) private readonly moveRound: MoveRound,
@@ -34,7 +37,10 @@ export class FollowSchedule {
         next === 'voting'
           ? await this.openVote.execute(facility, id, reason)
           : await this.moveRound.execute(facility, id, next, reason);
-      if (!moved.ok) {
+      if (moved.ok) {
+        this.said.delete(id);
+      } else if (this.said.get(id) !== moved.error.detail) {
+        this.said.set(id, moved.error.detail);
         this.log.warn({ roundId: id, next, problem: moved.error }, 'a round could not follow its schedule');
       }
     }

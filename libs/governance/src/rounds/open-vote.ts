@@ -63,7 +63,7 @@ export class OpenVote {
     seed: string,
   ): Promise<Result<FrozenRound, Refusal>> {
     const charter = charterOf(round);
-    const pledges = await pledgesOf(tx, round.id);
+    const pledges = await pledgesOf(tx, round.id, charter.gpuTypes);
     const proposals = await proposalsOf(tx, round.id);
     const roll = drawRoll(charter, labs, pledges);
     if (proposals.length === 0) return err(nothing('No proposal is open'));
@@ -95,11 +95,12 @@ function nothing(why: string): Refusal {
   return problem('governance.nothing-to-vote-on', why);
 }
 
-async function pledgesOf(tx: Tx, roundId: string): Promise<FrozenPledge[]> {
+/** Of the GPU types that the charter still knows. */
+async function pledgesOf(tx: Tx, roundId: string, gpuTypes: readonly string[]): Promise<FrozenPledge[]> {
   const rows = await tx.rows<{ lab_id: string; gpu_type: string; gpu_seconds: string }>(
-    `SELECT lab_id, gpu_type, gpu_seconds FROM governance.pledge WHERE round_id = $1 AND gpu_seconds > 0
-     ORDER BY lab_id, gpu_type`,
-    [roundId],
+    `SELECT lab_id, gpu_type, gpu_seconds FROM governance.pledge
+     WHERE round_id = $1 AND gpu_seconds > 0 AND gpu_type = ANY($2) ORDER BY lab_id, gpu_type`,
+    [roundId, gpuTypes],
   );
   return rows.map((row) => ({
     labId: row.lab_id,
