@@ -30,6 +30,8 @@ export interface PlannedJob {
   readonly inputs: readonly FileEntry[];
   readonly resources: JobResources;
   readonly gpuSecondsEstimate: number;
+  /** Whether a round reserved GPU-seconds for the suite; what was merely entered is paid from operations. */
+  readonly isReserved: boolean;
 }
 
 export type PlanProblem = Problem<
@@ -63,9 +65,10 @@ export class PlanJobs {
     options: { readonly threads?: number } = {},
     tx: Tx = this.transactor.read,
   ): Promise<Result<PlannedJob[], PlanProblem>> {
-    const suite = await tx.row<{ design: SuiteDesign }>('SELECT design FROM catalogue.suite WHERE id = $1', [
-      suiteId,
-    ]);
+    const suite = await tx.row<{ design: SuiteDesign; origin: string }>(
+      'SELECT design, origin FROM catalogue.suite WHERE id = $1',
+      [suiteId],
+    );
     if (suite === undefined) return err(problem('resource.not-found', `There is no suite ${suiteId}`));
     const expanded = expandSuite(suite.design);
     if (!expanded.ok)
@@ -82,9 +85,9 @@ export class PlanJobs {
         .filter((model) => model.state === 'planned' || model.state === 'failed')
         .flatMap((model) => {
           const cell = cells.get(model.name);
-          return cell === undefined
-            ? []
-            : [plannedTraining(suite.design, cell, model, corpora.value, options.threads)];
+          if (cell === undefined) return [];
+          const planned = plannedTraining(suite.design, cell, model, corpora.value, options.threads);
+          return [{ ...planned, isReserved: suite.origin === 'round' }];
         }),
     );
   }
@@ -136,6 +139,7 @@ export class PlanJobs {
       ],
       resources: { gpus: 1, maxSeconds: evaluationSecondsMax, checkpoint: false },
       gpuSecondsEstimate: 0,
+      isReserved: false,
     });
   }
 
@@ -160,6 +164,7 @@ export class PlanJobs {
       inputs: revisions.flatMap(revisionFiles),
       resources: { gpus: 1, maxSeconds: options.maxSeconds ?? servingSecondsDefault, checkpoint: false },
       gpuSecondsEstimate: 0,
+      isReserved: false,
     });
   }
 
@@ -231,6 +236,7 @@ function plannedTraining(
       checkpoint: true,
     },
     gpuSecondsEstimate: estimateCell(design, cell).gpuSeconds,
+    isReserved: false,
   };
 }
 
