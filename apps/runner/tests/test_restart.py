@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 import shutil
 import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import Workdir, of_kind, train_job
+from conftest import Workdir, made_up_text, of_kind, train_job
 
 FAMILIES = ["gpt-neox", "llama", "gpt2", "bert", "mamba"]
 NewWorkdir = Callable[[str], Workdir]
@@ -83,3 +86,52 @@ def test_ten_kills_at_random_moments_change_no_bit(family: str, new_workdir: New
         workdir = fresh
     resumed = workdir.run({**job, "attempt": 11})
     assert proof(resumed) == proof(undisturbed)
+
+
+LONG = {"steps": 4000, "batchSequences": 4, "learningRate": 3e-3}
+
+
+def last_event(workdir: Workdir) -> dict[str, Any]:
+    return json.loads((workdir.path / "events.jsonl").read_text().splitlines()[-1])
+
+
+def wait_for(process: subprocess.Popen[str], kind: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line)["kind"] == kind:
+            return
+    raise AssertionError(process.communicate()[1])
+
+
+def test_a_listener_that_leaves_ends_the_run_with_its_state_saved(workdir: Workdir) -> None:
+    process = workdir.start(train_job(training=LONG))
+    wait_for(process, "resumable")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(timeout=60) == 75
+    assert (last_event(workdir)["kind"], last_event(workdir)["signal"]) == ("interrupted", "SIGPIPE")
+
+
+def test_a_parent_that_dies_ends_the_run_when_asked_to(workdir: Workdir) -> None:
+    job = train_job(training=LONG)
+    command = " ".join(shlex.quote(part) for part in workdir.command(job))
+    log = workdir.path / "log"
+    parent = subprocess.Popen(["sh", "-c", f"BEAMTIME_EXIT_WITH_PARENT=1 {command} > {log} & wait"])
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (log.exists() and '"resumable"' in log.read_text()):
+        time.sleep(0.2)
+    parent.kill()
+    parent.wait()
+    while time.monotonic() < deadline and last_event(workdir)["kind"] != "interrupted":
+        time.sleep(0.2)
+    assert last_event(workdir)["signal"] == "PARENT-GONE"
+
+
+def test_term_in_the_middle_of_tokenising_is_no_failure(workdir: Workdir) -> None:
+    (workdir.path / "inputs" / "text.txt").write_text(made_up_text(60_000), encoding="utf-8")
+    process = workdir.start(train_job())
+    wait_for(process, "tokenizer")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert last_event(workdir)["step"] is None

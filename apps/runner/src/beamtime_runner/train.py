@@ -106,6 +106,8 @@ class Run:
         self.resume_every: int = checkpoints.get("resumeEverySteps", max(10, math.ceil(self.steps / 20)))
         self.team = team
         self.device = environment.start_torch(runtime)
+        if self.device.type == "cpu":
+            environment.keep_freed_memory()
         if team.size > 1 and self.device.type == "cuda":
             self.device = type(self.device)("cuda", team.local_rank)
         vocabulary = data.tokenizer.get_vocab_size()
