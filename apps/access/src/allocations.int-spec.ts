@@ -23,14 +23,7 @@ import {
 import { seedPerson } from '@beamtime/identity/testing';
 import { newId } from '@beamtime/platform';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  type AccessForTest,
-  accessForTest,
-  inDays,
-  problemOf,
-  refusal,
-  type Who,
-} from './access-for-test.js';
+import { type AccessForTest, accessForTest, inDays, problemOf, refusal, type Who } from './testing.js';
 
 let world: AccessForTest;
 beforeAll(async () => {
