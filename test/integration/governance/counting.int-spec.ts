@@ -1,4 +1,5 @@
 import {
+  amendCharter,
   type BallotContent,
   getCertificate,
   getResult,
@@ -217,14 +218,7 @@ describe('a decided round', () => {
 describe('a schedule', () => {
   it('moves a round through all its states by itself and refuses ballots after the deadline', async () => {
     const at = (ms: number) => new Date(Date.now() + ms).toISOString();
-    const round = await consortium.round({
-      schedule: {
-        openProposalsAt: at(50),
-        deliberateAt: at(1_500),
-        openVoteAt: at(2_500),
-        closeAt: at(5_000),
-      },
-    });
+    const round = await consortium.round({ schedule: { openProposalsAt: at(0) } });
     const params = { roundId: round.roundId };
     await consortium.pledge(round, a, 4_000);
     const reached = async (state: RoundView['state']): Promise<void> => {
@@ -234,6 +228,11 @@ describe('a schedule', () => {
     };
     await reached('proposing');
     const one = await consortium.proposeSuite(round, a, 'suite-one');
+    const schedule = { deliberateAt: at(0), openVoteAt: at(1), closeAt: at(8_000) };
+    await consortium.secretariat.api.call(amendCharter, {
+      params,
+      body: { charter: { schedule }, reason: 'All proposals are in' },
+    });
     await reached('voting');
     await consortium.vote(a.delegate, round, approve(one));
     await consortium.decided(round);

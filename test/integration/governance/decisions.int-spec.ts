@@ -139,6 +139,59 @@ describe('a double majority', () => {
   });
 });
 
+describe('a flagship', () => {
+  it('is decided by double majority before the rest is shared out, without the labs in arrears', async () => {
+    await consortium.secretariat.api.call(changeLab, { params: { lab: 'lab-c' }, body: { inArrears: true } });
+    const round = await consortium.round({ flagship: true, deliberation: false });
+    const params = { roundId: round.roundId };
+    for (const lab of [a, b, c]) await consortium.pledge(round, lab, 3_000);
+    await consortium.move(round, 'proposing');
+    const big = await consortium.proposeSuite(round, a, 'suite-big', { models: 6, more: { flagship: true } });
+    const one = await consortium.proposeSuite(round, b, 'suite-one', { models: 2 });
+    const two = await consortium.proposeSuite(round, c, 'suite-two', { models: 1 });
+    await consortium.move(round, 'voting');
+    await consortium.secretariat.api.call(changeLab, {
+      params: { lab: 'lab-c' },
+      body: { inArrears: false },
+    });
+    const ballot = (ids: string[], vote?: 'yes' | 'no') => ({
+      kind: 'approval' as const,
+      approve: ids,
+      ...(vote === undefined ? {} : { flagship: { [big]: vote } }),
+    });
+    await consortium.vote(a.delegate, round, ballot([big], 'yes'));
+    await consortium.vote(b.delegate, round, ballot([one], 'yes'));
+    expect(await codeOf(consortium.vote(c.delegate, round, ballot([two], 'no')))).toBe(
+      'governance.in-arrears',
+    );
+    // In the sharing out of the rest it has its vote all the same.
+    await consortium.vote(c.delegate, round, ballot([two]));
+    await consortium.move(round, 'counting');
+    await consortium.decided(round);
+    const result = await consortium.anonymous.call(getResult, { params });
+    expect(result.winners[0]).toMatchObject({ proposalId: big, how: 'flagship', order: 1 });
+    expect(
+      result.winners
+        .slice(1)
+        .map(({ proposalId }) => proposalId)
+        .sort(),
+    ).toEqual([one, two].sort());
+    expect(result.budgets).toEqual([{ gpuType: 'any', gpuSeconds: 9_000, spentGpuSeconds: 9_000 }]);
+    expect(await (await consortium.anonymous.raw(getReport, { params })).text()).toContain('(flagship)');
+  });
+
+  it('is no flagship where the charter decides none, and only a suite can be one', async () => {
+    const round = await consortium.round({ deliberation: false });
+    await consortium.pledge(round, a, 3_000);
+    await consortium.move(round, 'proposing');
+    const candidate = consortium.proposeSuite(round, a, 'suite-big', { more: { flagship: true } });
+    expect(await codeOf(candidate)).toBe('governance.invalid-proposal');
+    expect(await codeOf(consortium.round({ flagship: true, voters: 'members' }))).toBe(
+      'governance.invalid-charter',
+    );
+  });
+});
+
 describe('a single-winner round', () => {
   it('elects what beats every other option and "none of these"', async () => {
     const round = await consortium.round({ rule: { name: 'schulze', quorum: 2 } });

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { CountedBallot } from './count-outcome.js';
 import { countRound } from './count-round.js';
 import type { FrozenProposal, FrozenRound, RollEntry } from './frozen-round.js';
+import type { TallyCertificate } from './tally/certificate.js';
 
 const suite = (
   proposalId: string,
@@ -98,10 +99,9 @@ describe('the count of a budget', () => {
     const proposals = [suite('a', 90_000_000), suite('b', 30_000_000)];
     const roll = [voter(1), voter(2), voter(3)];
     const cast = [approve(1, ['a']), approve(2, ['a']), approve(3, ['b'])];
-    const started = performance.now();
     const outcome = countRound(frozenWith({}, 120_000_000, proposals, roll), cast, 's');
     expect(winners(outcome).sort()).toEqual(['a', 'b']);
-    expect(performance.now() - started).toBeLessThan(2_000);
+    expect((outcome.certificate as TallyCertificate).raises).toBeLessThan(5_000);
   });
 });
 

@@ -1,4 +1,11 @@
-import { drawTransitions, isTerminal, move, reachableStates } from '@beamtime/kernel';
+import {
+  drawTransitions,
+  isTerminal,
+  move,
+  type Problem,
+  type Result,
+  reachableStates,
+} from '@beamtime/kernel';
 import { assertSoundLifecycle } from '@beamtime/kernel/testing';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -23,10 +30,10 @@ describe('the lifecycle of a round', () => {
   it('never returns to a state it has left, whatever is tried', () => {
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...states), { maxLength: 40 }), (attempts) => {
-        let now: RoundState = 'planned';
-        const visited = [now];
+        let now = 'planned' as RoundState;
+        const visited: RoundState[] = [now];
         for (const to of attempts) {
-          const moved = move<RoundState>(roundLifecycle, 'The round', now, to);
+          const moved: Result<RoundState, Problem> = move<RoundState>(roundLifecycle, 'The round', now, to);
           if (!moved.ok) continue;
           now = moved.value;
           visited.push(now);
