@@ -24,7 +24,7 @@ import {
   type SimulatedAgent,
   schedulingForTest,
   testLeaseMs,
-} from './scheduling-for-test.js';
+} from './testing.js';
 
 let at: SchedulingForTest;
 beforeAll(async () => {

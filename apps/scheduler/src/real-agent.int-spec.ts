@@ -1,17 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import {
   cancelJob,
   listJobEvents,
@@ -25,83 +14,12 @@ import { TUNNEL_AUTHORITY, TunnelGate, TunnelHub } from '@beamtime/inference';
 import type { JobId } from '@beamtime/kernel';
 import { AdmitTunnel } from '@beamtime/scheduling';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { AgentProcess } from './agent-process.js';
 import { schedulerServiceModule } from './index.js';
-import { type SchedulingForTest, schedulingForTest, trainTemplate } from './scheduling-for-test.js';
-
-const agentMain = fileURLToPath(new URL('../../agent/dist/main.js', import.meta.url));
-const fakeRunner = fileURLToPath(new URL('./fake-runner.mjs', import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), 'beamtime-agents-'));
+import { type SchedulingForTest, schedulingForTest, trainTemplate } from './testing.js';
 
 /** Each test has a kind of GPU of its own, so that no job meets the clusters of another test. */
 let gpuType = '';
-
-/** The real agent as a process of its own. */
-class AgentProcess {
-  process: ChildProcess | undefined;
-  stderr = '';
-  readonly stateDir: string;
-  private readonly file: string;
-
-  constructor(
-    readonly clusterId: string,
-    private readonly url: string,
-    private readonly key: string,
-    policy: object = {},
-  ) {
-    const home = join(folder, randomUUID());
-    mkdirSync(home);
-    this.stateDir = join(home, 'state');
-    this.file = join(home, 'agent.yaml');
-    // YAML takes JSON.
-    const config = {
-      facility: this.url,
-      key: this.key,
-      stateDir: 'state',
-      gpus: { count: 2, type: gpuType },
-      runner: { command: [process.execPath, fakeRunner] },
-      policy,
-    };
-    writeFileSync(this.file, JSON.stringify(config));
-  }
-
-  start(): this {
-    this.stderr = '';
-    const child = spawn(process.execPath, [agentMain, '--config', this.file], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    child.stderr.on('data', (data) => {
-      this.stderr += String(data);
-    });
-    this.process = child;
-    return this;
-  }
-
-  async stop(signal: NodeJS.Signals): Promise<number | null> {
-    const child = this.process;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null)
-      return child?.exitCode ?? null;
-    const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
-    child.kill(signal);
-    return ended;
-  }
-
-  /** Another process of the same cluster, with a state folder of its own, as after a copied configuration. */
-  twin(): AgentProcess {
-    return new AgentProcess(this.clusterId, this.url, this.key);
-  }
-
-  /** Pids of the programs that it runs. */
-  programs(): number[] {
-    const kept = join(this.stateDir, 'programs');
-    if (!existsSync(kept)) return [];
-    return readdirSync(kept)
-      .filter((name) => name.endsWith('.json'))
-      .map(
-        (name) =>
-          (JSON.parse(readFileSync(join(kept, name), 'utf8')) as { process: { pid: number } }).process.pid,
-      );
-  }
-}
 
 function isAlive(pid: number): boolean {
   try {
@@ -128,18 +46,17 @@ beforeEach(() => {
   gpuType = `of-${randomUUID().slice(0, 8)}`;
 });
 afterEach(async () => {
-  for (const agent of agents.splice(0)) await agent.stop('SIGKILL');
+  for (const agent of agents.splice(0)) await agent.remove();
 });
 afterAll(async () => {
   await at.close();
-  rmSync(folder, { recursive: true, force: true });
 });
 
 async function agent(name: string, policy: object = {}): Promise<AgentProcess> {
   const { cluster, agentKey } = await at.operator.call(registerCluster, {
     body: { labId: at.labId, name: `${name}-${randomUUID().slice(0, 8)}` },
   });
-  const made = new AgentProcess(cluster.clusterId, at.service.url, agentKey, policy);
+  const made = new AgentProcess(cluster.clusterId, at.service.url, agentKey, gpuType, undefined, policy);
   agents.push(made);
   return made;
 }
@@ -287,7 +204,7 @@ describe('a real agent', { timeout: 120_000 }, () => {
   });
 
   it('with a wrong key says so and ends', async () => {
-    const wrong = new AgentProcess('clu_x', at.service.url, 'bta_this_is_no_key_of_any_cluster');
+    const wrong = new AgentProcess('clu_x', at.service.url, 'bta_this_is_no_key_of_any_cluster', gpuType);
     agents.push(wrong.start());
     await expect.poll(() => wrong.process?.exitCode, { timeout: 20_000 }).toBe(78);
     expect(wrong.stderr).toContain("does not accept this agent's key");

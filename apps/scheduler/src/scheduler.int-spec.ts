@@ -28,7 +28,7 @@ import {
   schedulingForTest,
   testLeaseMs,
   trainTemplate,
-} from './scheduling-for-test.js';
+} from './testing.js';
 
 const stateOf = async (at: SchedulingForTest, jobId: string): Promise<string> => (await at.job(jobId)).state;
 

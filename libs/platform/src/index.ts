@@ -1,3 +1,5 @@
+/** Token of the pool, for what takes a connection of its own (`lead`); everything else goes through the Transactor. */
+export { DataSource } from 'typeorm';
 export * from './audit/seal-audit.js';
 export * from './config/load-config.js';
 export * from './database/context-schema.js';
@@ -11,6 +13,7 @@ export {
   startEmbeddedRedis,
 } from './embedded/start-embedded-redis.js';
 export { credentialOf } from './http/access.guard.js';
+export * from './http/beamtime-request.js';
 export * from './http/endpoint.decorator.js';
 export * from './http/facility.controller.js';
 export * from './http/open-api.js';

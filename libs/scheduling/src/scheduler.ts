@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import {
+  DataSource,
   type KnockListener,
   Knocks,
   type LeaderHandle,
@@ -12,7 +13,6 @@ import {
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { Gauge, Histogram } from 'prom-client';
-import { DataSource } from 'typeorm';
 import { RunCycle } from './run-cycle.js';
 
 /** Without any knock the leader looks this often. */

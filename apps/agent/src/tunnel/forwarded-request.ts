@@ -1,6 +1,6 @@
 import { type IncomingMessage, request } from 'node:http';
 import { type TunnelDownMessage, type TunnelUpMessage, tunnelLimits } from '@beamtime/contracts';
-import type { ServedModel } from './gateway-tunnel.js';
+import type { ServedModel } from './served-model.js';
 
 type RequestMessage = Extract<TunnelDownMessage, { type: 'request' }>;
 

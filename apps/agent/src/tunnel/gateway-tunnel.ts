@@ -10,12 +10,7 @@ import { pause } from '../facility.js';
 import type { Log } from '../log.js';
 import type { AttemptAddress } from '../upload-files.js';
 import { ForwardedRequest } from './forwarded-request.js';
-
-export interface ServedModel {
-  readonly port: number;
-  readonly token: string;
-  readonly revisions: readonly string[];
-}
+import type { ServedModel } from './served-model.js';
 
 const reconnectBaseMs = 200;
 const reconnectMaxMs = 5_000;

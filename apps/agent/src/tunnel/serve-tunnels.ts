@@ -1,6 +1,7 @@
 import type { Log } from '../log.js';
 import type { AttemptAddress } from '../upload-files.js';
-import { GatewayTunnel, type ServedModel } from './gateway-tunnel.js';
+import { GatewayTunnel } from './gateway-tunnel.js';
+import type { ServedModel } from './served-model.js';
 
 /** The connections of all served models of this agent to all gateways. */
 export class ServeTunnels {

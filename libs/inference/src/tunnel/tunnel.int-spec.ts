@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tunnelLimits } from '@beamtime/contracts';
-import type { JobId, ModelId } from '@beamtime/kernel';
+import { type JobId, type ModelId, present } from '@beamtime/kernel';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { TunnelHub } from './tunnel-hub.js';
@@ -59,12 +59,15 @@ describe('a tunnel', () => {
       socket.send(frame(id, Buffer.from(String(message['body']))));
       socket.send(JSON.stringify({ type: 'end', id }));
     });
-    const answer = await hub
-      .find(modelId)
-      ?.request({ method: 'POST', path: '/x', body: { a: 1 }, timeoutMs: 5_000 });
-    expect(answer?.status).toBe(200);
-    expect(answer?.headers).toEqual({ 'x-a': 'b' });
-    expect(await textOf(answer?.body ?? [])).toBe('hello {"a":1}');
+    const answer = await present(hub.find(modelId), 'the server').request({
+      method: 'POST',
+      path: '/x',
+      body: { a: 1 },
+      timeoutMs: 5_000,
+    });
+    expect(answer.status).toBe(200);
+    expect(answer.headers).toEqual({ 'x-a': 'b' });
+    expect(await textOf(answer.body)).toBe('hello {"a":1}');
     expect(hub.list()[0]?.inFlight).toBe(0);
   });
 

@@ -43,11 +43,7 @@ export class CommitEvaluation {
           studyId: job.study_id,
           modelId: of.modelId,
           step: of.step,
-          results: {
-            revision: evaluation.revision,
-            results: evaluation.results,
-            receipt: evaluation.receipt,
-          },
+          results: { evaluations: evaluation.results, receipt: evaluation.receipt },
           at: new Date().toISOString(),
         });
       }

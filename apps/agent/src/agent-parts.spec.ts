@@ -1,0 +1,195 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, describe, expect, it } from 'vitest';
+import { AgentConfigError, loadAgentConfig } from './agent-config.js';
+import { readEvent } from './attempt-run.js';
+import { FollowFile } from './follow-file.js';
+import { GpuSlots } from './gpu-slots.js';
+import { Lease } from './lease.js';
+import { outcomeOf } from './outcome.js';
+import { type Offer, refusalOf } from './own-policy.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'beamtime-agent-parts-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('a lease', () => {
+  it('is counted from when the renewal was sent, and stops before it ends', () => {
+    let nowMs = 1_000;
+    const lease = new Lease(nowMs, 8_000, 2_000, () => nowMs);
+    nowMs += 5_999;
+    expect(lease.mustStop()).toBe(false);
+    nowMs += 1;
+    expect(lease.mustStop()).toBe(true);
+  });
+
+  it('is never shortened by an answer that was overtaken', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 100_000 }), { minLength: 1 }), (sent) => {
+        let nowMs = 0;
+        const lease = new Lease(0, 10_000, 1_000, () => nowMs);
+        for (const sentAtMs of sent) lease.renew(sentAtMs, 10_000, 1_000);
+        nowMs = Math.max(0, ...sent) + 8_999;
+        expect(lease.mustStop()).toBe(false);
+        nowMs += 1;
+        expect(lease.mustStop()).toBe(true);
+      }),
+    );
+  });
+});
+
+describe('GPU slots', () => {
+  it('never give one GPU to two', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 8 }),
+        fc.array(fc.integer({ min: 1, max: 5 })),
+        (count, wishes) => {
+          const slots = new GpuSlots(count);
+          const held: number[][] = [];
+          for (const gpus of wishes) {
+            const taken = slots.take(gpus);
+            if (taken !== null) held.push(taken);
+            else slots.giveBack(held.shift() ?? []);
+            const busy = held.flat();
+            expect(new Set(busy).size).toBe(busy.length);
+            expect(busy.length + slots.freeCount).toBe(count);
+          }
+        },
+      ),
+    );
+  });
+});
+
+describe("the agent's own policy", () => {
+  const offer: Offer = {
+    jobId: `job_${'0'.repeat(26)}`,
+    attempt: 1,
+    kind: 'train',
+    labId: null,
+    suiteId: null,
+    expiresInMs: 1_000,
+    resources: { gpus: 2, maxSeconds: 100, checkpoint: true },
+  };
+  const policy = {
+    kinds: ['train' as const],
+    labIds: null,
+    consortium: true,
+    gpusPerJobMax: null,
+    secondsPerJobMax: null,
+    hoursUtc: null,
+  };
+  const own = { freeGpus: 2, draining: false, hourUtc: 12 };
+
+  it('takes what it admits and says why it does not take the rest', () => {
+    expect(refusalOf(offer, policy, own)).toBeNull();
+    expect(refusalOf(offer, { ...policy, consortium: false }, own)).toContain('consortium');
+    expect(refusalOf({ ...offer, kind: 'serve' }, policy, own)).toContain('serve');
+    expect(refusalOf(offer, { ...policy, gpusPerJobMax: 1 }, own)).toContain('1 GPUs');
+    expect(refusalOf(offer, { ...policy, secondsPerJobMax: 99 }, own)).toContain('99 s');
+    expect(refusalOf(offer, { ...policy, hoursUtc: { from: 20, to: 6 } }, own)).toContain('hour');
+    expect(refusalOf(offer, { ...policy, hoursUtc: { from: 20, to: 6 } }, { ...own, hourUtc: 3 })).toBeNull();
+    expect(refusalOf(offer, policy, { ...own, freeGpus: 1 })).toContain('only 1');
+    expect(refusalOf(offer, policy, { ...own, draining: true })).toContain('draining');
+    const ofLab = { ...offer, labId: `lab_${'0'.repeat(26)}` };
+    expect(refusalOf(ofLab, { ...policy, labIds: [] }, own)).toContain('lab');
+  });
+});
+
+describe('the end of a program', () => {
+  const ended = (exitCode: number | null, signal: string | null = null) => ({
+    kind: 'train',
+    status: { state: 'ended' as const, exitCode, signal },
+    wish: undefined,
+    failed: undefined,
+    stderrTail: 'first\nlast words',
+  });
+
+  it('is success when it did its work, even if somebody wished it to stop', () => {
+    const wish = { kind: 'cancel' as const, reason: 'enough' };
+    expect(outcomeOf({ ...ended(0), wish })).toMatchObject({ state: 'succeeded' });
+    expect(outcomeOf({ ...ended(75), wish })).toMatchObject({ state: 'cancelled', reason: 'enough' });
+  });
+
+  it('tells what the runner said, or its last words', () => {
+    const failed = { code: 'bad-job', detail: 'no heads' };
+    expect(outcomeOf({ ...ended(2), failed })).toMatchObject({
+      reason: 'bad-job: no heads',
+      retriable: false,
+    });
+    expect(outcomeOf(ended(1)).reason).toContain('last words');
+    expect(outcomeOf(ended(null, 'SIGKILL')).reason).toContain('memory');
+  });
+
+  it('of the time bound is a failure for training and the natural end of serving', () => {
+    const wish = { kind: 'time' as const, reason: 'the time bound is used up' };
+    expect(outcomeOf({ ...ended(75), wish })).toMatchObject({ state: 'failed', retriable: false });
+    expect(outcomeOf({ ...ended(75), kind: 'serve', wish })).toMatchObject({ state: 'succeeded' });
+  });
+});
+
+describe('a growing file', () => {
+  it('is read line by line however it is cut', async () => {
+    const file = join(folder, 'out');
+    const follow = new FollowFile(file);
+    expect(await follow.lines()).toEqual([]);
+    writeFileSync(file, 'one\ntw');
+    expect(await follow.lines()).toEqual(['one']);
+    writeFileSync(file, 'one\ntwo\nthr');
+    expect(await follow.lines()).toEqual(['two']);
+    expect(await follow.lines(true)).toEqual(['thr']);
+  });
+});
+
+describe('a line of a runner', () => {
+  const jobId = `job_${'0'.repeat(26)}`;
+  const line = (fields: object): string =>
+    JSON.stringify({
+      seq: 0,
+      at: new Date().toISOString(),
+      jobId,
+      attempt: 1,
+      kind: 'warning',
+      code: 'a',
+      detail: 'b',
+      ...fields,
+    });
+
+  it('is an event only if it is one, and of this attempt', () => {
+    expect(readEvent(line({}), jobId, 1)?.kind).toBe('warning');
+    expect(readEvent(line({}), jobId, 2)).toBeUndefined();
+    expect(readEvent(line({ kind: 'nonsense' }), jobId, 1)).toBeUndefined();
+    expect(readEvent('{"half', jobId, 1)).toBeUndefined();
+    fc.assert(fc.property(fc.string(), (text) => readEvent(text, jobId, 1) === undefined));
+  });
+});
+
+describe('the configuration of an agent', () => {
+  const load = (text: string, env = {}) => {
+    const file = join(folder, 'agent.yaml');
+    writeFileSync(file, text);
+    return loadAgentConfig(file, env);
+  };
+
+  it('resolves paths from its own folder and takes the key from where it says', () => {
+    const config = load(
+      'facility: http://f.example\nkeyEnv: AGENT_KEY\ngpus: { count: 2 }\nrunner: { command: [./venv/bin/python, -m, beamtime_runner] }',
+      { AGENT_KEY: 'bta_secret' },
+    );
+    expect(config).toMatchObject({ key: 'bta_secret', stateDir: join(folder, 'agent-state') });
+    expect(config.runner.command[0]).toBe(join(folder, 'venv/bin/python'));
+    expect(config.policy.consortium).toBe(true);
+  });
+
+  it('names every fault', () => {
+    expect(() => load('gpus: { count: -1 }')).toThrow(AgentConfigError);
+    expect(() => load('gpus: { count: -1 }')).toThrow(/facility[\s\S]*gpus.count/);
+    expect(() => load('facility: http://f.example\ngpus: { count: 1 }')).toThrow(/exactly one of key/);
+    expect(() => load('facility: http://f.example\ngpus: { count: 1, cuont: 2 }\nkey: 12345678')).toThrow(
+      /cuont/,
+    );
+    expect(() => load('a: [')).toThrow(/not YAML/);
+    expect(() => loadAgentConfig(join(folder, 'nowhere.yaml'), {})).toThrow(/cannot be read/);
+  });
+});
