@@ -79,6 +79,12 @@ describe('a round from its plan to its decision', () => {
     });
     const report = await consortium.anonymous.raw(getReport, { params });
     expect(report.headers.get('content-type')).toMatch(/^text\/html/);
+    const page = await report.text();
+    // Lab lab-c alone wanted suite-four and paid all of it: 1000 seconds.
+    expect(page).toContain('<tr><td>Lab lab-c</td><td></td><td></td><td>0.278 GPU-hours</td></tr>');
+    expect(page).toContain('Nobody supported it');
+    expect(page).toContain('Phragmén');
+    expect(page).not.toMatch(/<script|https?:/);
 
     const ballots = await consortium.anonymous.call(listBallots, { params });
     expect(ballots.total).toBe(3);

@@ -2,7 +2,6 @@ import { invariant, present } from '@beamtime/kernel';
 import type { Contest, CountedBallot, CountTie, Loser, PartialCount, Winner } from './count-outcome.js';
 import { hoursText } from './count-outcome.js';
 import type { LossReason, TallyCertificate } from './tally/certificate.js';
-import type { Counterfactual } from './tally/counterfactuals.js';
 import {
   add,
   divide,
@@ -42,14 +41,12 @@ export function countBudget(contest: Contest): PartialCount {
   const counted = tally(input);
   invariant(counted.ok, counted.ok ? '' : `the count refuses what was frozen: ${counted.error.detail}`);
   const { certificate, winners, ties } = counted.value;
-  const others = othersThan(input, incrementOf(contest));
   return {
     winners: winners.map((id) => winnerOf(contest, certificate, id)),
     losers: losersOf(contest, certificate),
     ties: ties.map((tie): CountTie => ({ tied: tie.tied, chosen: tie.chosen, by: tie.by })),
-    alternatives: others.map(({ label, winners: elsewhere }) => ({ rule: label, winners: elsewhere })),
+    alternatives: othersThan(input, incrementOf(contest)),
     certificate,
-    tally: { result: counted.value, others },
   };
 }
 
@@ -202,7 +199,7 @@ const supportsForOthers = 500_000;
  * What would have won under the other rules: for the reader of the result, not for the decision. Every completion
  * raises in the steps of this round.
  */
-function othersThan(input: TallyInput, increment: string): Counterfactual[] {
+function othersThan(input: TallyInput, increment: string): PartialCount['alternatives'] {
   if (input.voters.reduce((sum, { ballot }) => sum + ballot.length, 0) > supportsForOthers) return [];
   const rules: { label: string; rule: TallyRule }[] = [
     {
@@ -221,9 +218,6 @@ function othersThan(input: TallyInput, increment: string): Counterfactual[] {
     const counted = tally({ ...input, rule });
     // Phragmén shares out one budget only, so it has nothing to say about several.
     if (!counted.ok) return [];
-    const { winners, cost } = counted.value;
-    const won = new Set(winners);
-    const votersWithNothing = input.voters.filter(({ ballot }) => !ballot.some((id) => won.has(id))).length;
-    return [{ rule, label, winners, cost, votersWithNothing }];
+    return [{ rule: label, winners: counted.value.winners }];
   });
 }

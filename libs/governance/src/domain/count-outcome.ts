@@ -1,7 +1,5 @@
 import type { BallotContent } from './check-ballot.js';
 import type { FrozenBudget, FrozenProposal, FrozenRound, RollEntry } from './frozen-round.js';
-import type { Counterfactual } from './tally/counterfactuals.js';
-import type { TallyResult } from './tally/tally.js';
 
 /** A ballot as the count sees it. */
 export interface CountedBallot {
@@ -35,8 +33,6 @@ export interface PartialCount {
   readonly alternatives: readonly { readonly rule: string; readonly winners: readonly string[] }[];
   /** The engine's receipt; null where nothing could be counted. */
   readonly certificate: object | null;
-  /** For the report of a shared-out budget: the tally, and what other rules would have made of the ballots. */
-  readonly tally?: { readonly result: TallyResult; readonly others: readonly Counterfactual[] };
 }
 
 /** What a rule is given: the part of the frozen round that is still to be decided, and the ballots. */

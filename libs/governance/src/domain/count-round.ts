@@ -17,7 +17,6 @@ export interface CountOutcome {
   readonly ties: readonly CountTie[];
   readonly alternatives: PartialCount['alternatives'];
   readonly certificate: object | null;
-  readonly tally?: PartialCount['tally'];
 }
 
 /**
@@ -128,7 +127,6 @@ function conclude(
     ties: count.ties,
     alternatives: count.alternatives,
     certificate: count.certificate,
-    ...(count.tally === undefined ? {} : { tally: count.tally }),
   };
 }
 

@@ -1,8 +1,16 @@
 import type { RoundResult } from '@beamtime/contracts';
 import { hoursText } from '../domain/count-outcome.js';
+import type { TallyCertificate } from '../domain/tally/certificate.js';
+import { rational, toNumber } from '../domain/tally/rational.js';
 
-/** The result of a round as one page without scripts or links: for what was not, or not only, a shared-out budget. */
-export function renderRound(result: RoundResult): string {
+/** With more voters the page says how many paid, not who. */
+const votersNamedAtMost = 200;
+
+/** The result of a round as one page without scripts or links that a delegate understands and that opens from disk. */
+export function renderRound(
+  result: RoundResult,
+  paid?: { readonly certificate: TallyCertificate; readonly labels: ReadonlyMap<string, string> },
+): string {
   const titles = new Map([...result.winners, ...result.losers].map((one) => [one.proposalId, one.title]));
   const title = asText(result.title);
   return `<!doctype html>
@@ -36,6 +44,7 @@ ${tableOf(
   ['Proposal', 'Why'],
   result.losers.map((one) => [one.title, one.reason]),
 )}
+${paid === undefined ? '' : paymentsTable(paid.certificate, paid.labels, titles)}
 ${tableOf(
   'Budgets',
   ['GPU type', 'Pledged', 'Given out'],
@@ -57,6 +66,49 @@ the certificate <code>${asText(result.certificateSha256 ?? 'none')}</code>.</p>
 </body>
 </html>
 `;
+}
+
+/** What each voter paid for each winner; exact in the certificate, in hours here. */
+function paymentsTable(
+  certificate: TallyCertificate,
+  labels: ReadonlyMap<string, string>,
+  titles: ReadonlyMap<string, string>,
+): string {
+  const payers = new Map<string, Map<string, number>>();
+  const winners = certificate.winners.filter(({ payments }) => payments.length > 0);
+  for (const { project, payments } of winners) {
+    for (const { amounts, groups } of payments) {
+      for (const group of groups) {
+        const { voters, weight } = certificate.groups[group] ?? { voters: [], weight: '0' };
+        for (const voter of voters) {
+          const purse = payers.get(voter) ?? new Map<string, number>();
+          payers.set(voter, purse.set(project, paidBy(certificate, amounts, weight)));
+        }
+      }
+    }
+  }
+  if (payers.size === 0) return '';
+  if (payers.size > votersNamedAtMost) return `<p>${payers.size} voters paid for what they supported.</p>`;
+  return tableOf(
+    'What each voter paid',
+    ['Voter', ...winners.map(({ project }) => titles.get(project) ?? project)],
+    [...payers].map(([voter, purse]) => [
+      labels.get(voter) ?? voter,
+      ...winners.map(({ project }) => {
+        const amount = purse.get(project) ?? 0;
+        return amount === 0 ? '' : hoursText(amount);
+      }),
+    ]),
+  );
+}
+
+/** Over all GPU types; amounts stand per unit of weight, in parts of a GPU-second. */
+function paidBy({ units }: TallyCertificate, amounts: readonly string[], weight: string): number {
+  return amounts.reduce((sum, amount, type) => {
+    const money = BigInt(units.money[type] ?? '1') * BigInt(units.grain);
+    const exact = rational(BigInt(amount) * BigInt(weight), money);
+    return sum + toNumber(exact.n, exact.d);
+  }, 0);
 }
 
 function tableOf(heading: string, head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -9,7 +9,7 @@ import type { BallotContent } from '../domain/check-ballot.js';
 import type { CountedBallot } from '../domain/count-outcome.js';
 import { type CountOutcome, countRound } from '../domain/count-round.js';
 import type { FrozenProposal, FrozenRound } from '../domain/frozen-round.js';
-import { renderTallyReport } from '../domain/report/render-tally-report.js';
+import { CERTIFICATE_FORMAT, type TallyCertificate } from '../domain/tally/certificate.js';
 import { appendRoundEvent } from '../postgres/rounds.js';
 import { renderRound } from '../results/render-round.js';
 import { facility } from './facility-actor.js';
@@ -89,7 +89,7 @@ export class CountRounds {
       await tx.rows(
         `INSERT INTO governance.tally (round_id, result, certificate, certificate_sha256, report)
          VALUES ($1, $2, $3, $4, $5)`,
-        [round.id, JSON.stringify(result), certificate, certificateSha256, reportOf(result, outcome)],
+        [round.id, JSON.stringify(result), certificate, certificateSha256, reportOf(round, result, outcome)],
       );
       await appendRoundEvent(tx, {
         roundId: round.id,
@@ -104,12 +104,13 @@ export class CountRounds {
   }
 }
 
-/** Kept with the result, so that reading it costs no count. The engine's page knows nothing of flagships and quorums. */
-function reportOf(result: RoundResult, outcome: CountOutcome): string {
-  const shared = outcome.outcome === 'adopted' || outcome.outcome === 'nothing-adopted';
-  const flagship = outcome.winners.some(({ how }) => how === 'flagship');
-  if (outcome.tally === undefined || !shared || flagship) return renderRound(result);
-  return renderTallyReport(outcome.tally.result, outcome.tally.others);
+/** Kept with the result, so that reading it costs no count. */
+function reportOf(round: ClosedRound, result: RoundResult, outcome: CountOutcome): string {
+  const certificate = outcome.certificate as Partial<TallyCertificate> | null;
+  // Receipts of other rules, and of a count that failed its quorum, have no payments to show.
+  if (certificate?.format !== CERTIFICATE_FORMAT || outcome.winners.length === 0) return renderRound(result);
+  const labels = new Map(round.frozen.roll.map(({ voterId, label }) => [voterId, label]));
+  return renderRound(result, { certificate: certificate as TallyCertificate, labels });
 }
 
 function resultOf(
