@@ -12,17 +12,11 @@
  * - Files never pass through here: an agent asks for presigned URLs, puts the bytes, then commits by hash.
  */
 import { z } from 'zod';
+import { clusterInventorySchema, clusterPolicySchema } from './clusters.js';
 import { endpoint, idText, isoTime, sha256Text } from './endpoint.js';
 import { evaluationResult, numericsReceipt, runnerEvent } from './runner-event.js';
 import { localName, runnerJob, workdirPath } from './runner-job.js';
-import {
-  attemptStateSchema,
-  clusterInventorySchema,
-  clusterPolicySchema,
-  jobKindSchema,
-  jobResourcesSchema,
-  logChunkSchema,
-} from './scheduling.js';
+import { attemptStateSchema, jobKindSchema, jobResourcesSchema, logChunkSchema } from './scheduling.js';
 
 const agentAccess = { kind: 'agent' } as const;
 const fencing = ['scheduling.agent-superseded', 'scheduling.attempt-fenced'] as const;

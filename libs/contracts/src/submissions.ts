@@ -1,0 +1,121 @@
+import { z } from 'zod';
+import { endpoint, idText, shortText } from './endpoint.js';
+import { languageCode, localName, scriptCode, workdirPath } from './runner-job.js';
+import { jobResourcesSchema, jobSchema, runnerTemplateSchema, schedulingLimits } from './scheduling.js';
+
+/** By what people put jobs into the queue: a job of their own, a suite's training, a model's evaluation or service. */
+
+/** What a person asks to be staged: registered things by their ids, never a key of the object store. */
+export const jobInputRequestSchema = z.union([
+  z.object({ path: workdirPath, corpusId: idText('cor') }).describe('The text of a corpus, as one file'),
+  z
+    .object({ path: workdirPath, modelId: idText('mdl'), revision: localName })
+    .describe('A revision of a model, as a folder'),
+]);
+export type JobInputRequest = z.infer<typeof jobInputRequestSchema>;
+
+const requestKey = z
+  .string()
+  .min(8)
+  .max(200)
+  .describe('Chosen by the client: the same key again returns the same job instead of a second one');
+
+export const submitJob = endpoint({
+  id: 'jobs.submit',
+  method: 'POST',
+  path: '/jobs',
+  access: { kind: 'person', roles: ['researcher', 'operator', 'delegate', 'deputy', 'secretariat'] },
+  summary: 'Submit a job of a lab',
+  description:
+    'A job that no cluster could ever run is refused at once with `scheduling.unschedulable` and what would have to change.',
+  body: z.object({
+    labId: idText('lab').describe('The lab that it runs for; you belong to it'),
+    name: shortText.optional(),
+    runner: runnerTemplateSchema,
+    inputs: z.array(jobInputRequestSchema).max(2_000).default([]),
+    resources: jobResourcesSchema,
+    priority: z.number().int().min(-100).max(100).default(0).describe('Among the jobs of the same lab'),
+    attemptLimit: z.number().int().min(1).max(schedulingLimits.attemptsPerJob).default(5),
+    requestKey: requestKey.optional(),
+  }),
+  bodyLimitBytes: schedulingLimits.runnerJobBytes,
+  response: jobSchema,
+  status: 201,
+  errors: [
+    'scheduling.unschedulable',
+    'scheduling.queue-full',
+    'scheduling.insufficient-reservation',
+    'resource.not-found',
+    'auth.forbidden',
+  ],
+});
+
+const submitted = z.object({
+  jobs: z.array(z.object({ jobId: idText('job'), modelId: idText('mdl').nullable(), created: z.boolean() })),
+});
+
+export const trainSuite = endpoint({
+  id: 'suites.train',
+  method: 'POST',
+  path: '/suites/:suiteId/train',
+  access: { kind: 'person', roles: ['secretariat', 'operator', 'delegate', 'researcher'] },
+  summary: 'Submit one training job for each planned model of an adopted suite; again is harmless',
+  params: z.object({ suiteId: idText('sui') }),
+  body: z
+    .object({
+      attemptLimit: z.number().int().min(1).max(schedulingLimits.attemptsPerJob).default(10),
+      threads: z.number().int().min(1).max(1_024).default(1).describe('CPU threads of each run'),
+    })
+    .default({ attemptLimit: 10, threads: 1 }),
+  response: submitted,
+  errors: [
+    'resource.not-found',
+    'catalogue.invalid-corpus',
+    'scheduling.unschedulable',
+    'scheduling.insufficient-reservation',
+  ],
+});
+
+/** What an evaluation computes; texts are registered corpora that were held out of training. */
+export const evaluationRequestSchema = z.object({
+  heldOut: z
+    .array(z.object({ corpusId: idText('cor'), language: languageCode, script: scriptCode }))
+    .max(1_000)
+    .default([]),
+  headScores: z.boolean().default(true).describe('Previous-token, induction and duplicate-token scores'),
+});
+
+export const evaluateModel = endpoint({
+  id: 'models.evaluate',
+  method: 'POST',
+  path: '/models/:modelId/evaluate',
+  access: { kind: 'person', roles: ['secretariat', 'operator', 'delegate', 'researcher'] },
+  summary: 'Submit one job that evaluates revisions of a model',
+  params: z.object({ modelId: idText('mdl') }),
+  body: evaluationRequestSchema.extend({
+    revisions: z.array(localName).max(1_000).optional().describe('All when omitted'),
+    maxSeconds: z.number().int().min(1).max(schedulingLimits.maxSeconds).default(3_600),
+    seed: z.number().int().min(0).max(4_294_967_295).default(0).describe('Of the bootstrap'),
+    studyId: idText('stu').optional(),
+    requestKey: requestKey.optional(),
+  }),
+  response: submitted,
+  errors: ['resource.not-found', 'catalogue.not-loadable', 'scheduling.unschedulable'],
+});
+
+export const serveModel = endpoint({
+  id: 'models.serve',
+  method: 'POST',
+  path: '/models/:modelId/serve',
+  access: { kind: 'person', roles: ['secretariat', 'operator', 'delegate', 'researcher'] },
+  summary: 'Have a model served; a model that is served already keeps its job',
+  params: z.object({ modelId: idText('mdl') }),
+  body: z
+    .object({
+      revisions: z.array(localName).max(1_000).optional().describe('All when omitted'),
+      maxSeconds: z.number().int().min(1).max(schedulingLimits.maxSeconds).default(86_400),
+    })
+    .default({ maxSeconds: 86_400 }),
+  response: submitted,
+  errors: ['resource.not-found', 'catalogue.not-loadable', 'scheduling.unschedulable'],
+});
