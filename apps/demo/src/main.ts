@@ -131,7 +131,7 @@ async function live(world: World, steps: number, children: Child[]): Promise<voi
       reason: 'Serving and evaluating in the demo',
     },
   });
-  const fault = await trainWithFault(world, round.suiteId);
+  const fault = await trainWithFault(world, round.suiteId, steps);
   const models = await showCatalogue(world, round.suiteId, fault);
   const access = await grantAccess(world, round.suiteId);
   const model = models.find((m) => m.factors.language === corpora.languages[0]?.language) ?? models[0];

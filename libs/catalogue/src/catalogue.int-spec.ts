@@ -365,7 +365,7 @@ describe('an adopted suite', () => {
       studyId: null,
       modelId,
       step: 4,
-      results: { revision: 'step4', evaluations: [{ task: 'headScores', sequences: 2, heads: [] }] },
+      results: { evaluations: [{ task: 'headScores', sequences: 2, heads: [] }], receipt: null },
       at: new Date().toISOString(),
     };
     await deliver('evaluation.reported', fact);

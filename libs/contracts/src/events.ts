@@ -1,5 +1,6 @@
 import { units } from '@beamtime/kernel';
 import { z } from 'zod';
+import { reportedEvaluationSchema } from './catalogue.js';
 import { idText, isoTime, sha256Text } from './endpoint.js';
 import { policyRuleSchema } from './policy.js';
 import { scopeSchema } from './roles.js';
@@ -103,7 +104,7 @@ export const facts = {
     studyId: idText('stu').nullable(),
     modelId: idText('mdl'),
     step: z.number().int().nonnegative(),
-    results: z.record(z.string(), z.unknown()),
+    results: reportedEvaluationSchema,
     at: isoTime,
   }),
   'allocation.activated': z.object({

@@ -1,5 +1,3 @@
-/** Token of the pool, for what takes a connection of its own (`lead`); everything else goes through the Transactor. */
-export { DataSource } from 'typeorm';
 export * from './audit/seal-audit.js';
 export * from './config/load-config.js';
 export * from './database/context-schema.js';
@@ -25,6 +23,7 @@ export * from './http/serve-http.js';
 export * from './identifiers/ids.js';
 export * from './knocks/bullmq-knocks.js';
 export * from './knocks/knocks.js';
+export * from './leader/elections.js';
 export * from './leader/lead.js';
 export { handleLocalObjectRequest } from './object-store/handle-local-object-request.js';
 export {

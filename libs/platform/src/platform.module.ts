@@ -18,6 +18,7 @@ import { FacilityController, HEALTH_CHECKS, type HealthCheck, VERSION } from './
 import { ProblemFilter } from './http/problem.filter.js';
 import { BullmqKnocks } from './knocks/bullmq-knocks.js';
 import { Knocks } from './knocks/knocks.js';
+import { Elections } from './leader/elections.js';
 import type { ObjectStore } from './object-store/object-store.js';
 import { OBJECT_STORE, openObjectStore } from './object-store/open-object-store.js';
 import { createLogger, LOGGER } from './observability/logger.js';
@@ -71,6 +72,7 @@ export class PlatformModule {
       },
       { provide: OBJECT_STORE, useFactory: () => openObjectStore(config) },
       Transactor,
+      Elections,
       Metrics,
       FactDelivery,
       {
@@ -95,7 +97,18 @@ export class PlatformModule {
         { provide: APP_GUARD, useClass: AccessGuard },
         { provide: APP_FILTER, useClass: ProblemFilter },
       ],
-      exports: [CONFIG, VERSION, LOGGER, DataSource, Knocks, Transactor, Metrics, FactDelivery, OBJECT_STORE],
+      exports: [
+        CONFIG,
+        VERSION,
+        LOGGER,
+        DataSource,
+        Knocks,
+        Transactor,
+        Elections,
+        Metrics,
+        FactDelivery,
+        OBJECT_STORE,
+      ],
     };
   }
 }

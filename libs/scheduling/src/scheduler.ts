@@ -1,12 +1,11 @@
 import { hostname } from 'node:os';
 import {
-  DataSource,
+  Elections,
   type KnockListener,
   Knocks,
   type LeaderHandle,
   type Leadership,
   LOGGER,
-  lead,
   Metrics,
   NotLeader,
 } from '@beamtime/platform';
@@ -26,7 +25,7 @@ export class Scheduler implements OnApplicationBootstrap, OnApplicationShutdown 
   private readonly waitingJobs: Gauge;
 
   constructor(
-    @Inject(DataSource) private readonly dataSource: DataSource,
+    @Inject(Elections) private readonly elections: Elections,
     @Inject(Knocks) private readonly knocks: Knocks,
     @Inject(RunCycle) private readonly cycle: RunCycle,
     @Inject(LOGGER) private readonly log: Logger,
@@ -47,7 +46,7 @@ export class Scheduler implements OnApplicationBootstrap, OnApplicationShutdown 
 
   onApplicationBootstrap(): void {
     const holder = `${hostname()}/${process.pid}`;
-    this.handle = lead(this.dataSource, 'scheduler', holder, (leadership) => this.work(leadership), this.log);
+    this.handle = this.elections.stand('scheduler', holder, (leadership) => this.work(leadership));
   }
 
   get isLeader(): boolean {

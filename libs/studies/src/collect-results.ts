@@ -1,4 +1,3 @@
-import { reportedEvaluationSchema } from '@beamtime/contracts';
 import type { FactConsumer, Tx } from '@beamtime/platform';
 import { studyState } from './domain/study-lifecycle.js';
 
@@ -8,7 +7,7 @@ export const studiesConsumer: FactConsumer = {
   handlers: {
     'evaluation.reported': async ({ payload }, tx) => {
       if (payload.studyId === null) return;
-      const { evaluations, receipt } = reportedEvaluationSchema.parse(payload.results);
+      const { evaluations, receipt } = payload.results;
       await tx.rows(
         `INSERT INTO studies.study_result (study_id, model_id, step, findings, receipt, reported_at)
          SELECT $1, $2, $3, $4, $5, $6

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
+  type JobStreamMessage,
   type JobView,
   listClusters,
   listJobs,
@@ -115,14 +116,14 @@ async function awaitClusters(world: World): Promise<void> {
 }
 
 /** Trains the adopted suite on both clusters, and kills one of the agents on the way. */
-export async function trainWithFault(world: World, suiteId: string): Promise<Fault> {
+export async function trainWithFault(world: World, suiteId: string, steps: number): Promise<Fault> {
   const { narrator } = world;
   narrator.chapter('Training on both clusters, through a real fault');
   const starter = world.labs[0]?.researcher;
   if (starter === undefined) throw new Error('a lab has a researcher');
   const { jobs } = await starter.api.call(trainSuite, { params: { suiteId }, body: { threads: 1 } });
   narrator.fact('jobs submitted', String(jobs.length));
-  const view = new JobBoard();
+  const view = new JobBoard(steps);
   const stop = new AbortController();
   const following = followJobs(starter.api, suiteId, (message) => view.take(message), stop.signal);
   const progress = narrator.progress('training');
@@ -136,9 +137,9 @@ export async function trainWithFault(world: World, suiteId: string): Promise<Fau
       const failed = training.find((j) => j.state === 'failed' || j.state === 'cancelled');
       if (failed !== undefined) throw new Error(`${failed.name} ${failed.state}: ${failed.reason ?? ''}`);
       fault ??=
-        victimOf(training, world.clusters) === undefined
+        victimOf(training, world.clusters, steps) === undefined
           ? undefined
-          : breakAndRecover(world, training, progress);
+          : breakAndRecover(world, training, steps);
       if (training.length > 0 && training.every((j) => j.state === 'succeeded')) break;
       if (Date.now() - startedMs > trainingTimeoutMs)
         throw new Error('the training takes too long; see the logs');
@@ -156,7 +157,11 @@ export async function trainWithFault(world: World, suiteId: string): Promise<Fau
   return recovered;
 }
 
-function victimOf(jobs: readonly JobView[], clusters: readonly DemoCluster[]): JobView | undefined {
+function victimOf(
+  jobs: readonly JobView[],
+  clusters: readonly DemoCluster[],
+  steps: number,
+): JobView | undefined {
   const target = clusters[1];
   return jobs.find(
     (j) =>
@@ -164,23 +169,22 @@ function victimOf(jobs: readonly JobView[], clusters: readonly DemoCluster[]): J
       j.attemptState === 'running' &&
       j.clusterId === target?.clusterId &&
       (j.resumableStep ?? 0) > 0 &&
-      (j.progress?.fraction ?? 0) >= killBetween[0] &&
-      (j.progress?.fraction ?? 0) <= killBetween[1],
+      trainedFraction(j, steps) >= killBetween[0] &&
+      trainedFraction(j, steps) <= killBetween[1],
   );
 }
 
 /** Kills the second cluster's agent with everything it runs; its attempts must move and go on. */
-async function breakAndRecover(world: World, jobs: readonly JobView[], progress: Progress): Promise<Fault> {
+async function breakAndRecover(world: World, jobs: readonly JobView[], steps: number): Promise<Fault> {
   const { narrator } = world;
   const cluster = world.clusters[1] as DemoCluster;
-  const job = victimOf(jobs, world.clusters) as JobView;
+  const job = victimOf(jobs, world.clusters, steps) as JobView;
   const attempt = job.attempts;
   const incarnation =
     (await world.api.call(listClusters, {})).items.find((c) => c.clusterId === cluster.clusterId)
       ?.incarnation ?? 1;
   const killedAtMs = Date.now();
   const pids = await killTree(cluster.agent);
-  progress.update(0, '');
   narrator.say('');
   narrator.say(
     `⚡ SIGKILL to the agent of ${cluster.name} and its children (${pids.length} processes), ${job.name} at step ${job.progress?.step ?? '?'}`,
@@ -292,30 +296,37 @@ async function reportTraining(
 /** What the live stream has told of each job. */
 class JobBoard {
   points = 0;
-  private readonly losses = new Map<string, number>();
+  private readonly latest = new Map<string, { step: number; loss: number }>();
 
-  take(message: { type: string; jobId?: string; points?: readonly { loss: number | null }[] }): void {
-    if (message.type !== 'metrics' || message.jobId === undefined) return;
-    for (const point of message.points ?? []) {
-      this.points += 1;
-      if (point.loss !== null) this.losses.set(message.jobId, point.loss);
-    }
+  constructor(private readonly steps: number) {}
+
+  take(message: JobStreamMessage): void {
+    if (message.type !== 'job') return;
+    const { step, loss } = message.job.progress ?? {};
+    if (typeof step !== 'number' || typeof loss !== 'number') return;
+    if (this.latest.get(message.job.jobId)?.step === step) return;
+    this.points += 1;
+    this.latest.set(message.job.jobId, { step, loss });
   }
 
   lossOf(jobId: string): string {
-    return this.losses.get(jobId)?.toFixed(3) ?? '';
+    return this.latest.get(jobId)?.loss.toFixed(2) ?? '';
   }
 
   show(progress: Progress, jobs: readonly JobView[]): void {
-    const fraction =
-      jobs.reduce((sum, j) => sum + (j.state === 'succeeded' ? 1 : (j.progress?.fraction ?? 0)), 0) /
-      Math.max(1, jobs.length);
+    const done = jobs.filter((j) => j.state === 'succeeded').length;
+    const sum = jobs.reduce(
+      (total, j) => total + (j.state === 'succeeded' ? 1 : trainedFraction(j, this.steps)),
+      0,
+    );
     const running = jobs
       .filter((j) => j.state === 'running')
-      .map((j) => `${j.name.split('-').slice(-4).join('-')} ${this.lossOf(j.jobId) || '…'}`);
-    progress.update(
-      fraction,
-      `${jobs.filter((j) => j.state === 'succeeded').length} done; loss ${running.join(', ')}`,
-    );
+      .map((j) => `${j.name.split('-').slice(-3).join('-')} ${this.lossOf(j.jobId) || '…'}`);
+    progress.update(sum / Math.max(1, jobs.length), `${done} done; loss of ${running.join(', ')}`);
   }
+}
+
+/** How far a training is by its steps: its progress report also counts tokenisation and the rest as phases. */
+function trainedFraction(job: JobView, steps: number): number {
+  return job.state === 'running' ? Math.min(1, (job.progress?.step ?? 0) / steps) : 0;
 }

@@ -3,7 +3,8 @@ import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@ne
 import { Reflector } from '@nestjs/core';
 import { parse } from 'cookie';
 import type { Request } from 'express';
-import { type BeamtimeRequest, endpointMetadata } from './endpoint.decorator.js';
+import type { BeamtimeRequest } from './beamtime-request.js';
+import { endpointMetadata } from './endpoint.decorator.js';
 import {
   AUTHENTICATOR,
   type Authenticator,

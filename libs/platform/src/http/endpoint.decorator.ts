@@ -1,4 +1,4 @@
-import type { EndpointSpec, InputOf } from '@beamtime/contracts';
+import type { EndpointSpec } from '@beamtime/contracts';
 import { invariant } from '@beamtime/kernel';
 import {
   applyDecorators,
@@ -10,16 +10,12 @@ import {
   SetMetadata,
   UseInterceptors,
 } from '@nestjs/common';
-import type { Request, Response } from 'express';
+import type { Response } from 'express';
+import type { BeamtimeRequest } from './beamtime-request.js';
 import type { AgentPrincipal, ApiKeyPrincipal, PersonPrincipal, Principal } from './principal.js';
 import { ValidateInput } from './validate-input.interceptor.js';
 
 export const endpointMetadata = 'beamtime:endpoint';
-
-/** An Express request with what the guard and the validation put on it. */
-export interface BeamtimeRequest extends Request {
-  beamtime?: { principal?: Principal; input?: InputOf<EndpointSpec>; spec?: EndpointSpec };
-}
 
 /** Makes a controller method the handler of a declared endpoint: route, status, access, validation. */
 export function Endpoint(spec: EndpointSpec): MethodDecorator {

@@ -3,7 +3,7 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Inject 
 import type { Response } from 'express';
 import type { Logger } from 'pino';
 import { LOGGER, requestContext } from '../observability/logger.js';
-import type { BeamtimeRequest } from './endpoint.decorator.js';
+import type { BeamtimeRequest } from './beamtime-request.js';
 import { ProblemException } from './problem-exception.js';
 
 /** Sends every error as RFC 9457 problem details, or in OpenAI's shape under `/v1`; internals stay in the log. */

@@ -3,7 +3,7 @@ import type { NextFunction, Response } from 'express';
 import type { Logger } from 'pino';
 import { requestContext } from '../observability/logger.js';
 import type { Metrics } from '../observability/metrics.js';
-import type { BeamtimeRequest } from './endpoint.decorator.js';
+import type { BeamtimeRequest } from './beamtime-request.js';
 
 const requestIdPattern = /^[A-Za-z0-9._-]{8,64}$/;
 

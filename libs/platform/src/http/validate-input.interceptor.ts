@@ -4,7 +4,7 @@ import { type CallHandler, type ExecutionContext, Injectable, type NestIntercept
 import { json, type Request, type Response } from 'express';
 import type { Observable } from 'rxjs';
 import type { z } from 'zod';
-import type { BeamtimeRequest } from './endpoint.decorator.js';
+import type { BeamtimeRequest } from './beamtime-request.js';
 import { ProblemException } from './problem-exception.js';
 
 type Issue = { path: string; message: string };
