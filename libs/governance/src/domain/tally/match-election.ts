@@ -22,7 +22,8 @@ export function matchElection(certificate: TallyCertificate, election: TallyInpu
 /** The canonical text of a number that is counted in parts of a unit, or stated directly. */
 function exact(text: string | undefined, unit = '1'): string {
   const value = parseRational(text ?? '');
-  return value ? rationalText(parseRational(`${value.n}/${value.d * BigInt(unit)}`) ?? value) : '';
+  const counted = value && parseRational(`${value.n}/${value.d * BigInt(unit)}`);
+  return counted ? rationalText(counted) : '';
 }
 
 function matchBudgets({ budgets, units }: TallyCertificate, election: TallyInput): void {

@@ -95,7 +95,11 @@ export function readCertificate({ sha256: seal, ...paper }: TallyCertificate): R
   check(paper.format === CERTIFICATE_FORMAT, 'the format of the certificate is unknown');
   check(sha256(canonicalText(paper.groups)) === paper.ballotsSha256, 'the ballots do not match their digest');
   check(sha256(canonicalText(paper)) === seal, 'the content does not match its digest');
+  const { money, weight, score, grain, overrunGrain } = paper.units;
+  for (const unit of [...money, weight, score, grain, overrunGrain])
+    check(whole(unit) > 0n, 'a unit is not above zero');
   const budgets = paper.budgets.map(({ amount }) => whole(amount));
+  check(money.length === budgets.length, 'there must be a unit of money for each budget');
   check(budgets.length > 0 && budgets.every((budget) => budget > 0n), 'a budget is not above zero');
   const others = budgets.map((_, r) =>
     budgets.reduce((all, budget, other) => (other === r ? all : all * budget), 1n),
@@ -169,13 +173,15 @@ export function endowmentsAfter(
 export type ReadPurchase = CertifiedPrice & Partial<CertifiedWinner>;
 
 /** Who is said to have won and lost: each project once, and chosen by the part of the rule that may choose it. */
-export function readOutcome({ rule, projects, winners, losers, raises, overrun, stop }: TallyCertificate) {
+export function readOutcome(paper: TallyCertificate) {
+  const { rule, budgets, projects, winners, losers, raises, overrun, stop, units } = paper;
   const listed = new Set([...winners, ...losers].map(({ project }) => project));
   const once = winners.length + losers.length === projects.length && listed.size === projects.length;
   check(
     once && projects.every(({ id }) => listed.has(id)),
     'winners and losers are not all projects, each once',
   );
+  checkRule(rule);
   const completion = rule.name === 'equal-shares' ? rule.completion : rule.name;
   const add1 = completion === 'add1' || completion === 'add1u';
   const second = completion === 'add1u' ? 'greedy' : completion === 'add1' ? 'none' : completion;
@@ -185,10 +191,31 @@ export function readOutcome({ rule, projects, winners, losers, raises, overrun, 
   check(inOrder, 'a winner was chosen by another rule');
   const raised = Number.isSafeInteger(raises) && raises >= 0 && (add1 || raises + overrun.length === 0);
   check(raised, 'endowments were raised against the rule');
+  check(overrun.length > 0 || units.overrunGrain === '1', 'there is a grain of no overrun');
   const stops = rule.name !== 'equal-shares' && !rule.skip;
   check(stop.length === 0 || (stops && stop.length === 1), 'the count stopped against the rule');
+  for (const { by, prices, payments } of winners) {
+    check(
+      prices.length === (by === 'equal-shares' ? budgets.length : by === 'phragmen' ? 1 : 0),
+      'prices are missing',
+    );
+    const exact = payments.every(({ amounts }) => amounts.length === prices.length);
+    check(exact && (by !== 'greedy' || payments.length === 0), 'payments are not in the budgets');
+  }
   const rest: ReadPurchase[] = [...winners.slice(shared.length), ...stop];
   return { shared, rest, second, add1 };
+}
+
+function checkRule(rule: TallyCertificate['rule']): void {
+  check(['equal-shares', 'phragmen', 'greedy'].includes(rule.name), 'the rule is unknown');
+  check(whole(rule.threshold) >= 0n, 'the threshold is negative');
+  if (rule.name !== 'equal-shares')
+    check(typeof rule.skip === 'boolean', 'the rule must say whether it skips');
+  if (rule.name !== 'phragmen')
+    check(['cost', 'cardinality'].includes(rule.utility), 'the utility is unknown');
+  if (rule.name !== 'equal-shares') return;
+  check(['none', 'add1', 'add1u', 'phragmen'].includes(rule.completion), 'the completion is unknown');
+  check(whole(rule.increment) > 0n, 'the increment is not above zero');
 }
 
 /** What each group is said to have paid, in each budget. */

@@ -1,6 +1,6 @@
 import { err, ok, type Problem, problem, type Result } from '@beamtime/kernel';
+import { endOfQuotedRecord, splitList, splitQuoted } from './pabulib-records.js';
 import { parseRational } from './rational.js';
-import type { TallyInput, TallyRule, TallyVoter } from './tally-input.js';
 
 /** Limits of one file, so that whatever it holds, reading it takes bounded memory. */
 export const PABULIB_LIMITS = {
@@ -9,9 +9,9 @@ export const PABULIB_LIMITS = {
   columns: 1_000,
   metaRows: 10_000,
   projects: 100_000,
-  voters: 4_000_000,
+  voters: 2_000_000,
   /** Project supports over all ballots together. */
-  supports: 40_000_000,
+  supports: 20_000_000,
   totalCharacters: 512 * 1024 * 1024,
   /** A name is shown, not studied; the rest is cut off. */
   nameCharacters: 2_000,
@@ -49,6 +49,9 @@ export interface PabulibElection {
 
 type Section = 'META' | 'PROJECTS' | 'VOTES';
 const sections: readonly Section[] = ['META', 'PROJECTS', 'VOTES'];
+
+/** First columns of headers: where one stands without its section, somebody dropped a line. */
+const headers: Readonly<Record<string, Section>> = { PROJECT_ID: 'PROJECTS', VOTER_ID: 'VOTES' };
 
 /** A failure on one line, thrown inside the reader and turned into a value at its edge. */
 class BadLine extends Error {}
@@ -164,13 +167,17 @@ export class PabulibReader {
       this.fail('the file must start with a META section');
     } else if (this.header === undefined) {
       this.readHeader(fields.map((field) => field.toLowerCase()));
+    } else if (headers[first] !== undefined) {
+      this.fail(`the line ${headers[first]} is missing before the header of its section`);
     } else if (this.section === 'META') this.readMeta(fields);
     else if (this.section === 'PROJECTS') this.readProject(fields);
     else this.readVoter(fields);
   }
 
   private splitRecord(record: string): string[] {
-    const fields = record.includes('"') ? splitQuoted(record) : record.split(';', PABULIB_LIMITS.columns + 1);
+    const fields = record.includes('"')
+      ? splitQuoted(record, PABULIB_LIMITS.columns)
+      : record.split(';', PABULIB_LIMITS.columns + 1);
     if (fields.length > PABULIB_LIMITS.columns) this.fail(`has more than ${PABULIB_LIMITS.columns} columns`);
     for (let i = 0; i < fields.length; i++) fields[i] = (fields[i] as string).trim();
     return fields;
@@ -349,86 +356,3 @@ export class PabulibReader {
 }
 
 const quote = (text: string): string => JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
-
-function splitList(text: string): string[] {
-  if (text === '') return [];
-  const names = text.split(',');
-  for (let k = 0; k < names.length; k++) names[k] = (names[k] as string).trim();
-  return names;
-}
-
-/** Where a record ends that has a quote in it: at the first line end outside quotes, −1 when the text ends before. */
-function endOfQuotedRecord(text: string, start: number): { end: number; lines: number } {
-  let open = false;
-  let fieldStart = true;
-  let lines = 1;
-  for (let at = start; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (code === 10) {
-      if (!open) return { end: at, lines };
-      lines++;
-    }
-    if (code === 34 && (open || fieldStart)) open = !open;
-    // After a closing quote a second one reopens the field: it stood for a quote character.
-    fieldStart = code === 59 || (code === 34 && !open) || (fieldStart && code === 32);
-  }
-  return { end: -1, lines: open ? lines + 1 : lines };
-}
-
-function splitQuoted(record: string): string[] {
-  const fields: string[] = [];
-  let at = 0;
-  while (at <= record.length && fields.length <= PABULIB_LIMITS.columns) {
-    let value = '';
-    let begin = at;
-    while (record[begin] === ' ') begin++;
-    if (record[begin] === '"') {
-      at = begin + 1;
-      for (;;) {
-        const close = record.indexOf('"', at);
-        const stop = close < 0 ? record.length : close;
-        value += record.slice(at, stop);
-        at = stop + 1;
-        if (record[at] !== '"') break;
-        value += '"';
-        at++;
-      }
-    }
-    let end = record.indexOf(';', at);
-    if (end < 0) end = record.length;
-    fields.push(value + record.slice(at, end));
-    at = end + 1;
-  }
-  return fields;
-}
-
-/**
- * The election as a tally reads it. Approval and choose-1 ballots give each named project a score of 1; cumulative and
- * scoring ballots the points; ordinal ballots Borda points as the cities give them: the length of a full ballot for
- * the first place, one less for each place after it.
- */
-export function pabulibTallyInput(election: PabulibElection, rule: TallyRule, seed: string): TallyInput {
-  const title = election.meta.get('description');
-  return {
-    ...(title === undefined ? {} : { title }),
-    budgets: [{ resource: election.meta.get('currency') || 'money', amount: election.budget }],
-    projects: election.projects.map(({ id, name, cost }) => ({ id, name, costs: [cost] })),
-    voters: election.ballotType === 'ordinal' ? withBordaPoints(election) : election.voters.map(withPoints),
-    rule,
-    seed,
-  };
-}
-
-function withPoints(voter: PabulibVoter): TallyVoter {
-  return voter.points ? { id: voter.id, ballot: voter.ballot, scores: voter.points } : voter;
-}
-
-function withBordaPoints(election: PabulibElection): TallyVoter[] {
-  const longest = election.voters.reduce((length, { ballot }) => Math.max(length, ballot.length), 0);
-  const declared = election.meta.get('max_length') ?? '';
-  const places = /^\d{1,6}$/.test(declared) && declared !== '0' ? Number(declared) : longest;
-  return election.voters.map(({ id, ballot }) => {
-    const ranked = ballot.slice(0, places);
-    return { id, ballot: ranked, scores: ranked.map((_, place) => String(places - place)) };
-  });
-}
