@@ -19,6 +19,33 @@ import { examples } from '../core/examples.js';
 import { formatFields, formatTable } from '../core/format-table.js';
 import { allProposals, findLabId, findRoundId, handleOf, hoursText, readDocument } from './find-things.js';
 
+const fileHelp = `
+A suite (\`beamtime proposal estimate FILE\` shows what it would cost and answer):
+  name: german-english
+  title: German and English, two sizes
+  factors:
+    family: [gpt-neox]
+    size:
+      - { name: 160k, layers: 2, hiddenSize: 64, heads: 2 }
+      - { name: 1m, layers: 4, hiddenSize: 128, heads: 4 }
+    language:
+      - { name: eng, language: eng, script: Latn, corpusId: cor_… }
+      - { name: deu, language: deu, script: Latn, corpusId: cor_… }
+    tokenizer: [{ name: bytes, kind: byte }]
+    initialisationSeed: [1, 2]
+    dataOrderSeed: [1]
+    steps: [512]
+  training: { contextTokens: 128, batchSize: 16, learningRate: 0.001 }
+
+A policy, which access and gateway enforce once it is adopted:
+  kind: policy
+  rule: { kind: cap-units, unit: output_tokens, amount: 100000, windowHours: 24, per: lab, models: { weights: closed } }
+        # or { kind: deny-scope, scope: gradients } · { kind: embargo, days: 365 } · { kind: require-reviews, scope: internals:read, recommendations: 2 }
+
+A motion, for charter, membership and offices:
+  kind: motion
+  text: Lab D becomes a member.`;
+
 const fileArgument = 'YAML or JSON: a suite design, or a document with `kind: policy` or `kind: motion`';
 
 /** Proposals: make, read, amend, discuss, withdraw. */
@@ -41,6 +68,7 @@ function registerMaking(proposal: Command, io: CliIo): void {
     proposal
       .command('create')
       .description('propose a suite, a policy or a motion for your lab')
+      .addHelpText('after', fileHelp)
       .argument('<file>', fileArgument)
       .option('--round <round>', 'id of the round, or `latest`', 'latest')
       .option('--lab <lab>', 'short name or id; needed only if you belong to several')

@@ -22,6 +22,20 @@ import { examples } from '../core/examples.js';
 import { formatFields, formatTable } from '../core/format-table.js';
 import { findRoundId, hoursText, readDocument } from './find-things.js';
 
+const charterHelp = `
+A charter (every line may be left out; these are the defaults but for the schedule):
+  rule: { name: equal-shares, utility: cost, completion: add1u }
+        # or { name: phragmen } · { name: greedy, threshold: 2 } · { name: schulze, quorum: 3 } · { name: double-majority }
+  ballot: approval            # or points, with pointsPerVoter: 100
+  voters: labs                # or members: everybody with one of memberRoles
+  endowments: equal           # or contribution: a vote weighs what its lab pledged
+  deputies: true              # a delegate may name who casts the lab's vote
+  quorumBallots: 0            # with fewer ballots nothing is adopted
+  deliberation: true
+  gpuTypes: [any]             # one budget for each: [h100, a100]
+  flagship: false             # decide one flagship by double majority first
+  schedule: { openVoteAt: 2027-03-01T09:00:00Z, closeAt: 2027-03-14T18:00:00Z }`;
+
 const roundArgument = 'id of the round, or `latest`';
 const rules: readonly RoundRule['name'][] = [
   'equal-shares',
@@ -45,6 +59,7 @@ function registerPlanning(round: Command, io: CliIo): void {
     round
       .command('create')
       .description('plan a round (secretariat)')
+      .addHelpText('after', charterHelp)
       .argument('<title>', 'what is decided')
       .option('--charter <file>', 'YAML or JSON with rule, voters, ballot, quorum, schedule …')
       .addOption(
