@@ -1,5 +1,6 @@
 import {
   type BallotContent,
+  cancelRound,
   castBallot,
   dismissDeputy,
   getMyBallots,
@@ -113,6 +114,31 @@ describe('a ballot', () => {
     await consortium.decided(round);
     const result = await consortium.anonymous.call(getResult, { params: { roundId: round.roundId } });
     expect(result.winners.map(({ proposalId }) => proposalId)).toContain(one);
+  });
+});
+
+describe('a cancelled round', () => {
+  it('never publishes its ballots, and a closed one can no longer be cancelled', async () => {
+    const cancel = (roundId: string) =>
+      consortium.secretariat.api.call(cancelRound, {
+        params: { roundId },
+        body: { reason: 'A pledge was withdrawn' },
+      });
+    const { round, params, one, approve } = await openRound();
+    await consortium.move(round, 'voting');
+    await consortium.vote(a.delegate, round, approve(one));
+    expect((await cancel(round.roundId)).state).toBe('cancelled');
+    expect(await codeOf(consortium.vote(a.delegate, round, approve()))).toBe('governance.round-not-open');
+    expect(await codeOf(consortium.anonymous.call(listBallots, { params }))).toBe(
+      'governance.ballots-secret',
+    );
+    expect(await codeOf(consortium.anonymous.call(getResult, { params }))).toBe('governance.not-decided');
+    expect(await codeOf(consortium.move(round, 'counting'))).toBe('state.illegal-transition');
+
+    const closed = await openRound();
+    await consortium.move(closed.round, 'voting');
+    await consortium.move(closed.round, 'counting');
+    expect(await codeOf(cancel(closed.round.roundId))).toBe('state.illegal-transition');
   });
 });
 
