@@ -204,7 +204,11 @@ export const trainJob = z.strictObject({
       schedule: checkpointSchedule
         .optional()
         .describe('log2: 0, 1, 2, 4 …; pythia: 0, 1, 2, 4 … 512, 1000, 2000 …; or the steps. Default log2'),
-      resumeEverySteps: z.int().min(1).optional().describe('Default: a twentieth of all steps, at least 10'),
+      resumeEverySteps: z
+        .int()
+        .min(1)
+        .optional()
+        .describe('Default: a twentieth of all steps, at least 10, and then 3 seconds apart'),
     })
     .optional(),
   runtime: runtimeOptions.optional(),

@@ -36,7 +36,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--context", type=int, default=128)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--vocabulary", type=int, default=1024)
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
@@ -98,6 +98,8 @@ def measure(choice: argparse.Namespace, system: str) -> dict[str, float]:
     from beamtime_runner import environment
     from beamtime_runner.data import prepare_data
     from beamtime_runner.events import Events
+    from beamtime_runner.models import build_config, build_model, flops_per_token
+    from beamtime_runner.team import Team
     from beamtime_runner.train import Run
 
     job = job_of(choice, system)
@@ -106,26 +108,29 @@ def measure(choice: argparse.Namespace, system: str) -> dict[str, float]:
         (workdir / "text.txt").write_text(corpus_text(choice), encoding="utf-8")
         events, never = Events(workdir, "job_bench", 1), _NeverAsked()
         data = prepare_data(job, workdir, events, never, None)  # type: ignore[arg-type]
-        run = Run(job, workdir, events, never, data, environment.resolve_runtime(job["runtime"]))  # type: ignore[arg-type]
-        train: Any = run.to_the_end
-        if not system.startswith("runner"):
+        runtime = environment.resolve_runtime(job["runtime"])
+        if system.startswith("runner"):
+            run = Run(job, workdir, events, never, data, runtime, Team.of_environment())  # type: ignore[arg-type]
+            train: Any = run.to_the_end
+            device = run.device
+        else:  # nothing of the runner's but the data
             import references
 
+            device = environment.start_torch(runtime)
             corpus = data.batches.corpora[0]
-            arguments = (job, corpus.read(0, corpus.tokens), data.tokenizer.get_vocab_size(), run.device)
+            arguments = (job, corpus.read(0, corpus.tokens), data.tokenizer.get_vocab_size(), device)
             train = lambda: references.plain_loop(*arguments)  # noqa: E731
             if system == "trainer":
                 train = references.hf_trainer(*arguments, workdir / "trainer")
         wall, cpu = time.perf_counter(), time.process_time()
         train()
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        flops = run.flops_per_token * choice.steps * run.tokens_per_step
-        peak = environment.peak_flops(run.device)
-        name = environment.device_name(run.device)
+        model = build_model(build_config(job["model"], data.tokenizer.get_vocab_size(), 0), 1)
     tokens = choice.steps * choice.batch * choice.context
+    name, peak = environment.device_name(device), environment.peak_flops(device)
     row: dict[str, Any] = {"tokensPerSecond": tokens / wall, "tokensPerCpuSecond": tokens / cpu, "device": name}
     if peak:
-        row["modelFlopsUtilisation"] = flops / wall / peak
+        row["modelFlopsUtilisation"] = flops_per_token(model, choice.context) * tokens / wall / peak
     return row
 
 

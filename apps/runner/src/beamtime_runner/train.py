@@ -38,6 +38,7 @@ from .refusals import Interrupted, Refused
 from .schedules import checkpoint_steps, learning_rate, resolve_training
 from .team import Team
 
+RESUMABLE_SECONDS_MIN = 3.0  # between two, unless the job says how often: small models step fast, disks do not
 LOSSES_HELD_ON_DEVICE = 16  # on a GPU, steps between two waits for the loss; on a CPU the loss is already here
 
 
@@ -124,6 +125,8 @@ class Run:
         self.flops_per_token = flops_per_token(self.model, job["model"]["contextTokens"])
         self.chain = StepChain(self._chain_path())
         self.background = Background()
+        self.resumable_seconds_min = 0.0 if "resumeEverySteps" in checkpoints else RESUMABLE_SECONDS_MIN
+        self.resumable_at = time.monotonic()
         self.first_step = 0
         self.loss: float | None = None
         self.weights_sha256: str | None = None
@@ -234,7 +237,7 @@ class Run:
                 self._report(step + 1)
             if step + 1 in due:
                 self._checkpoint(step + 1)
-            if asked or (step + 1) % self.resume_every == 0 or step + 1 == self.steps:
+            if asked or self._resumable_due(step + 1):
                 self._resumable(step + 1)
             if asked and step + 1 < self.steps:
                 self._report(step + 1)
@@ -326,7 +329,12 @@ class Run:
         }
         self.background.commit(draft, lambda: self.events.emit("checkpoint", **fields))
 
+    def _resumable_due(self, step: int) -> bool:
+        rested = time.monotonic() - self.resumable_at >= self.resumable_seconds_min
+        return step == self.steps or (step % self.resume_every == 0 and rested)
+
     def _resumable(self, step: int) -> None:
+        self.resumable_at = time.monotonic()
         self._settle()
         if not self.team.leads:
             return
