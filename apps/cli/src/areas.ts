@@ -9,6 +9,7 @@ import { registerSchedulingCommands } from './scheduling/index.js';
 import { registerStudyCommands } from './studies/index.js';
 import { registerSuiteCommands } from './suites/index.js';
 import { registerTallyCommands } from './tally/index.js';
+import { registerUseCommands } from './use/index.js';
 
 /** The commands of every area, in the order of the overview. */
 export const areas: readonly Area[] = [
@@ -21,5 +22,6 @@ export const areas: readonly Area[] = [
   { title: 'Corpora and models', register: registerCatalogueCommands },
   { title: 'Studies', register: registerStudyCommands },
   { title: 'Access and the books', register: registerAccessCommands },
+  { title: 'Asking models', register: registerUseCommands },
   { title: 'Audit', register: registerAuditCommands },
 ];
