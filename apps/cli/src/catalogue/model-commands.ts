@@ -37,7 +37,7 @@ export function registerModelCommands(program: Command, io: CliIo): void {
             describeModel(shown),
             '',
             formatTable(
-              ['revision', 'tokens', 'loss', 'bytes', 'weights sha256'],
+              ['revision', 'tokens', 'loss', 'size in bytes', 'weights sha256'],
               revisions.map((one) => [
                 one.revision,
                 one.tokensSeen,
