@@ -219,8 +219,8 @@ describe('the scheduler', () => {
   });
 
   it('streams a job from its beginning to its end', async () => {
-    const agent = await (await at.cluster('stream')).register();
-    const { jobId } = await at.submit();
+    const agent = await (await at.cluster('stream', { gpuType: 'stream' })).register();
+    const { jobId } = await at.submit({ gpuType: 'stream' });
     const response = await at.researcher.raw(streamJob, { params: { jobId } }, { timeoutMs: 30_000 });
     expect(response.headers.get('content-type')).toContain('text/event-stream');
     const running = agent.offer(jobId).then(async (ref) => {

@@ -41,8 +41,7 @@ export class EndAttempt {
     });
     await tx.rows(
       `UPDATE scheduling.job SET failures = $2, seconds_used = seconds_used + $3,
-         gpu_seconds_used = CASE WHEN account IS NULL THEN gpu_seconds_used + $4
-           ELSE least(gpu_seconds_held, gpu_seconds_used + $4) END, updated_at = now()
+         gpu_seconds_used = gpu_seconds_used + $4, updated_at = now()
        WHERE id = $1`,
       [job.id, failures, used.seconds, used.gpuSeconds],
     );

@@ -2,7 +2,6 @@ import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
 
 @Entity({ schema: 'scheduling', name: 'job' })
 @Check('job_state_known', `state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')`)
-@Check('job_used_within_held', 'account IS NULL OR gpu_seconds_used <= gpu_seconds_held')
 @Index('job_request_key', ['requestKey'], { unique: true })
 @Index('job_state', ['state', 'owner', 'priority', 'submittedAt'])
 @Index('job_suite', ['suiteId'])

@@ -208,5 +208,11 @@ export const schedulingSchema: ContextSchema = {
       );
       `,
     ),
+    // A suite's job holds its estimate; what it uses beyond is charged to the suite as far as that reaches.
+    sqlMigration(
+      'scheduling-0002-use-may-pass-the-hold',
+      1_795_000_040_002,
+      'ALTER TABLE scheduling.job DROP CONSTRAINT job_used_within_held;',
+    ),
   ],
 };
