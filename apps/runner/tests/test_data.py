@@ -210,6 +210,16 @@ print(peak() - before)
 """
 
 
+def test_the_name_of_a_corpus_does_not_change_the_order_of_its_text(tmp_path: Path) -> None:
+    weights = []
+    for name in ("one", "another"):
+        job = train_job(training={"steps": 6})
+        job["data"]["corpora"][0]["id"] = name
+        events = Workdir(tmp_path / name).run(job)
+        weights += [event["weightsSha256"] for event in of_kind(events, "done")]
+    assert len(weights) == 2 and weights[0] == weights[1]
+
+
 def test_tokenising_takes_memory_for_a_block_and_not_for_the_corpus(tmp_path: Path) -> None:
     line = made_up_text(200).replace("\n", " ") + "\n"
     source = tmp_path / "text.txt"

@@ -64,7 +64,7 @@ def make_batches(
                 raise Refused("corpus-too-small", detail, "data.corpora")
             used.append(corpus)
             weights.append(weight)
-    order = DataOrder(seed, [c.id for c in used], [c.windows(context_tokens) for c in used], quotas(weights))
+    order = DataOrder(seed, [c.sha256 for c in used], [c.windows(context_tokens) for c in used], quotas(weights))
     return Batches(used, order, context_tokens, batch)
 
 
@@ -126,7 +126,7 @@ def batches_of_manifest(manifest: dict[str, Any], shards_folder: Path, verify: b
     context = manifest["contextTokens"]
     windows = [corpus.windows(context) for corpus in corpora]
     slots = [entry["slots"] for entry in manifest["corpora"]]
-    order = DataOrder(manifest["order"]["seed"], [corpus.id for corpus in corpora], windows, slots)
+    order = DataOrder(manifest["order"]["seed"], [corpus.sha256 for corpus in corpora], windows, slots)
     return Batches(corpora, order, context, manifest["batchSequences"])
 
 

@@ -3,7 +3,8 @@
 Slot `i` of a run is row `i % batch` of step `i // batch`. Corpora take turns by a table of 1024 slots that holds
 each corpus by its share; within a corpus, each epoch walks its windows in the order of a keyed permutation
 (a Feistel network on the smallest even number of bits, cycle-walking to the number of windows). The keys come
-from the seed of the data order and nothing else: not from the size of the model, nor its initialisation.
+from the seed of the data order and the text itself, and nothing else: not from the size of the model, its
+initialisation, or the name of a corpus.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-ALGORITHM = "feistel-6-splitmix64/1"
+ALGORITHM = "feistel-6-splitmix64/2"
 SLOTS = 1024
 _ROUNDS = 6
 
@@ -65,15 +66,18 @@ def quotas(weights: list[float]) -> list[int]:
 
 
 class DataOrder:
-    """Slots to (corpus, window), for corpora with these numbers of windows and shares of the table."""
+    """Slots to (corpus, window), for corpora with these numbers of windows and shares of the table.
 
-    def __init__(self, seed: int, ids: list[str], windows: list[int], slots: list[int]):
-        self.seed, self.ids, self.windows, self.slots = seed, ids, windows, slots
+    `texts` are the sha256 of the corpora, so that the order does not depend on what somebody called them.
+    """
+
+    def __init__(self, seed: int, texts: list[str], windows: list[int], slots: list[int]):
+        self.seed, self.texts, self.windows, self.slots = seed, texts, windows, slots
         position = permute(np.arange(SLOTS), SLOTS, f"{seed}:table")
-        by_position = np.repeat(np.arange(len(ids)), slots)
+        by_position = np.repeat(np.arange(len(texts)), slots)
         self._corpus_of_slot = by_position[position]
         self._rank_of_slot = np.zeros(SLOTS, dtype=np.int64)
-        for corpus in range(len(ids)):
+        for corpus in range(len(texts)):
             mine = self._corpus_of_slot == corpus
             self._rank_of_slot[mine] = np.arange(int(mine.sum()))
 
@@ -89,11 +93,11 @@ class DataOrder:
             epoch = draw // size
             for this in np.unique(epoch):
                 inside = epoch == this
-                label = f"{self.seed}:{self.ids[number]}:{this}"
+                label = f"{self.seed}:{self.texts[number]}:{this}"
                 window[mine[inside]] = permute(draw[inside] % size, size, label)
         return corpus, window
 
     def drawn(self, slots: int) -> list[int]:
         """How many windows of each corpus the first slots have drawn."""
-        rest = np.bincount(self._corpus_of_slot[: slots % SLOTS], minlength=len(self.ids))
+        rest = np.bincount(self._corpus_of_slot[: slots % SLOTS], minlength=len(self.texts))
         return [slots // SLOTS * quota + int(more) for quota, more in zip(self.slots, rest, strict=True)]
