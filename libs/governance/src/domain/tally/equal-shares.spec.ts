@@ -3,8 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseRational, rational, rationalText } from './rational.js';
 import { type TallyResult, tally } from './tally.js';
 import type { EqualSharesRule, TallyInput, Utility } from './tally-input.js';
-import { shareNaively } from './testing/count-naively.js';
-import { drawElection, type ElectionShape } from './testing/draw-election.js';
+import { drawElection, type ElectionShape, shareNaively } from './testing.js';
 import { verifyCertificate } from './verify-certificate.js';
 
 const byRule = (utility: Utility, completion: EqualSharesRule['completion'] = 'none'): EqualSharesRule => ({

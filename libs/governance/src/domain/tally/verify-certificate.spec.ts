@@ -5,8 +5,7 @@ import { sealCertificate, type TallyCertificate } from './certificate.js';
 import { matchElection } from './match-election.js';
 import { tally } from './tally.js';
 import type { EqualSharesRule, TallyInput, TallyRule } from './tally-input.js';
-import { drawElection } from './testing/draw-election.js';
-import { tamperings } from './testing/tamper.js';
+import { drawElection, tamperings } from './testing.js';
 import { verifyCertificate } from './verify-certificate.js';
 
 const shares: EqualSharesRule = { name: 'equal-shares', utility: 'cost', completion: 'none' };
