@@ -281,6 +281,8 @@ describe('the HTTP edge', () => {
     ],
     ['no body', '', {}, 400, 'request.invalid'],
     ['null', 'null', {}, 400, 'request.invalid'],
+    ['text with a NUL', '{"text":"a\\u0000"}', {}, 400, 'request.invalid'],
+    ['text with half a surrogate pair', '{"text":"a\\ud800"}', {}, 400, 'request.invalid'],
   ])('refuses a body that is %s', async (_, body, headers, status, code) => {
     const response = await post(body, headers);
     expect(response.status).toBe(status);

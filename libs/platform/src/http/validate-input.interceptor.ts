@@ -31,6 +31,15 @@ export class ValidateInput implements NestInterceptor {
       spec.body === undefined || spec.consumes !== undefined
         ? undefined
         : await check(spec.body, request.body as unknown, 'body', issues);
+    // What a program at a cluster printed is told as far as it can be; people are asked to write it otherwise.
+    if (spec.access.kind !== 'agent') {
+      for (const [where, value] of Object.entries({ path: params, query, body })) {
+        const found = unstorableText(value, where);
+        if (found !== null) {
+          issues.push({ path: found, message: 'text with a NUL or half a surrogate pair cannot be kept' });
+        }
+      }
+    }
     if (issues.length > 0) {
       const first = issues[0];
       throw new ProblemException(
@@ -41,7 +50,8 @@ export class ValidateInput implements NestInterceptor {
         issues.slice(0, issuesAtMost),
       );
     }
-    state.input = { params: params ?? {}, query: query ?? {}, body } as typeof state.input & object;
+    const kept = spec.access.kind === 'agent' ? storable(body) : body;
+    state.input = { params: params ?? {}, query: query ?? {}, body: kept } as typeof state.input & object;
     return next.handle();
   }
 }
@@ -102,4 +112,26 @@ async function check(
     issues.push({ path: [where, ...issue.path].map(String).join('.'), message: issue.message });
   }
   return undefined;
+}
+
+/**
+ * Where a value holds text that PostgreSQL cannot store (U+0000, or a surrogate without its other half), or null. Here
+ * rather than in each schema, since no field of ours wants such text.
+ */
+function unstorableText(value: unknown, path: string): string | null {
+  if (typeof value === 'string') return value === storable(value) ? null : path;
+  if (typeof value !== 'object' || value === null) return null;
+  for (const [key, item] of Object.entries(value)) {
+    const found = unstorableText(key, `${path}.?`) ?? unstorableText(item, `${path}.${key}`);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+/** The same value with U+FFFD for what PostgreSQL cannot store. */
+function storable(value: unknown): unknown {
+  if (typeof value === 'string') return value.replaceAll('\u0000', '\ufffd').toWellFormed();
+  if (Array.isArray(value)) return value.map(storable);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [storable(key), storable(item)]));
 }
