@@ -58,7 +58,10 @@ export const facilityStatus = endpoint({
   id: 'facility.status',
   method: 'GET',
   path: '/status',
-  access: { kind: 'public', why: 'the state of the facility in figures and public names, for the status page' },
+  access: {
+    kind: 'public',
+    why: 'the state of the facility in figures and public names, for the status page',
+  },
   summary: 'Clusters, rounds, jobs and models at a glance',
   response: z.object({
     at: isoTime,
