@@ -54,8 +54,10 @@ describe('GPU slots', () => {
             else slots.giveBack(held.shift() ?? []);
             const busy = held.flat();
             expect(new Set(busy).size).toBe(busy.length);
-            expect(busy.length + slots.freeCount).toBe(count);
+            expect(busy.every((index) => index >= 0 && index < count)).toBe(true);
           }
+          for (const taken of held) slots.giveBack(taken);
+          expect(slots.take(count)).toEqual(Array.from({ length: count }, (_, index) => index));
         },
       ),
     );
@@ -80,7 +82,7 @@ describe("the agent's own policy", () => {
     secondsPerJobMax: null,
     hoursUtc: null,
   };
-  const own = { freeGpus: 2, draining: false, hourUtc: 12 };
+  const own = { gpus: 2, draining: false, hourUtc: 12 };
 
   it('takes what it admits and says why it does not take the rest', () => {
     expect(refusalOf(offer, policy, own)).toBeNull();
@@ -90,7 +92,7 @@ describe("the agent's own policy", () => {
     expect(refusalOf(offer, { ...policy, secondsPerJobMax: 99 }, own)).toContain('99 s');
     expect(refusalOf(offer, { ...policy, hoursUtc: { from: 20, to: 6 } }, own)).toContain('hour');
     expect(refusalOf(offer, { ...policy, hoursUtc: { from: 20, to: 6 } }, { ...own, hourUtc: 3 })).toBeNull();
-    expect(refusalOf(offer, policy, { ...own, freeGpus: 1 })).toContain('only 1');
+    expect(refusalOf(offer, policy, { ...own, gpus: 1 })).toContain('only 1');
     expect(refusalOf(offer, policy, { ...own, draining: true })).toContain('draining');
     const ofLab = { ...offer, labId: `lab_${'0'.repeat(26)}` };
     expect(refusalOf(ofLab, { ...policy, labIds: [] }, own)).toContain('lab');

@@ -223,21 +223,18 @@ export class Agent {
   private consider(offer: SyncAnswer['offers'][number], registration: Registration): void {
     if (this.runs.has(keyOf(offer)) || this.tunnels === undefined) return;
     const refusal = refusalOf(offer, this.config.policy, {
-      freeGpus: this.slots.freeCount,
+      gpus: this.slots.count,
       draining: this.isDraining(),
       hourUtc: new Date().getUTCHours(),
     });
-    const gpuIndices = refusal === null ? this.slots.take(offer.resources.gpus) : null;
-    if (gpuIndices === null) {
-      void declineOffer(
-        this.facility,
-        offer,
-        registration.incarnation,
-        refusal ?? 'no GPUs are free',
-        this.log,
-      );
+    if (refusal !== null) {
+      void declineOffer(this.facility, offer, registration.incarnation, refusal, this.log);
       return;
     }
+    // A program that has just ended may not have given back its GPUs yet. The offer comes again with the next sync,
+    // which its end brings on; declining would cost the job an attempt and a wait.
+    const gpuIndices = this.slots.take(offer.resources.gpus);
+    if (gpuIndices === null) return;
     const run = new AttemptRun(offer, {
       facility: this.facility,
       executor: this.executor,

@@ -6,10 +6,6 @@ export class GpuSlots {
     this.free = Array.from({ length: count }, (_, index) => index);
   }
 
-  get freeCount(): number {
-    return this.free.length;
-  }
-
   /** The lowest free ones, or null if there are too few. */
   take(gpus: number): number[] | null {
     if (gpus > this.free.length) return null;

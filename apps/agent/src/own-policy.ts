@@ -3,7 +3,7 @@ import type { ClusterPolicy, SyncAnswer } from '@beamtime/contracts';
 export type Offer = SyncAnswer['offers'][number];
 
 export interface OwnState {
-  readonly freeGpus: number;
+  readonly gpus: number;
   readonly draining: boolean;
   readonly hourUtc: number;
 }
@@ -22,7 +22,7 @@ export function refusalOf(offer: Offer, policy: ClusterPolicy, own: OwnState): s
   if (policy.secondsPerJobMax !== null && maxSeconds > policy.secondsPerJobMax)
     return `jobs of up to ${policy.secondsPerJobMax} s only`;
   if (policy.hoursUtc !== null && !isWithin(policy.hoursUtc, own.hourUtc)) return 'no work at this hour';
-  if (gpus > own.freeGpus) return `only ${own.freeGpus} GPUs are free`;
+  if (gpus > own.gpus) return `this cluster has only ${own.gpus} GPUs`;
   return null;
 }
 
