@@ -23,6 +23,7 @@ import type { ObjectStore } from './object-store/object-store.js';
 import { OBJECT_STORE, openObjectStore } from './object-store/open-object-store.js';
 import { createLogger, LOGGER } from './observability/logger.js';
 import { Metrics } from './observability/metrics.js';
+import { PlatformGauges } from './observability/platform-gauges.js';
 import { FactDelivery } from './outbox/fact-delivery.js';
 import { platformSchema } from './postgres/platform-schema.js';
 
@@ -93,6 +94,7 @@ export class PlatformModule {
       providers: [
         ...providers,
         AuditSealer,
+        PlatformGauges,
         PlatformShutdown,
         { provide: APP_GUARD, useClass: AccessGuard },
         { provide: APP_FILTER, useClass: ProblemFilter },

@@ -140,6 +140,34 @@ describe('transactions, facts and the audit chain on PostgreSQL', () => {
     expect(parked).toEqual([{ event_id: ids[1] }]);
   });
 
+  it('parks a fact that does not fit its schema at once, so that those behind it go on', async () => {
+    const { transactor } = platform;
+    const name = 'other-version';
+    await deliverFacts(transactor, { name, handlers: {} }, log);
+    await transactor.do((tx) =>
+      tx.rows(
+        `INSERT INTO platform.outbox (event_id, type, payload) VALUES ('evt_other', 'suite.released', '{}')`,
+      ),
+    );
+    const next = await transactor.do((tx) => tx.record('suite.released', suiteReleased));
+    const seen: string[] = [];
+    const consumer: FactConsumer = {
+      name,
+      handlers: {
+        'suite.released': (fact) => {
+          seen.push(fact.eventId);
+          return Promise.resolve();
+        },
+      },
+    };
+    await expect.poll(() => deliveredBy(consumer, seen)).toEqual([next]);
+    const parked = await transactor.read.rows(
+      'SELECT event_id FROM platform.outbox_parked WHERE consumer = $1',
+      [name],
+    );
+    expect(parked).toEqual([{ event_id: 'evt_other' }]);
+  });
+
   it('links audit entries into a chain that a changed entry breaks, and refuses changes in the table', async () => {
     const { transactor } = platform;
     await Promise.all(
@@ -329,9 +357,10 @@ describe('the HTTP edge', () => {
       status: 'ok',
       checks: { postgres: 'ok', redis: 'ok' },
     });
-    expect(await (await fetch(`${service.url}/metrics`)).text()).toContain(
-      'beamtime_http_request_seconds_bucket',
-    );
+    const metrics = await (await fetch(`${service.url}/metrics`)).text();
+    expect(metrics).toContain('beamtime_http_request_seconds_bucket');
+    expect(metrics).toMatch(/^beamtime_outbox_parked_facts 0$/m);
+    expect(metrics).toMatch(/^beamtime_outbox_lag_seconds \d/m);
     expect(await client.call(exportAudit, {})).toEqual({ entries: [] });
   });
 

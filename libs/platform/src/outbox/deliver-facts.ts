@@ -16,6 +16,11 @@ export interface DeliveredFact<T extends FactType = FactType> {
   readonly createdAt: Date;
 }
 
+/** A fact that does not fit its schema, as of another version: trying again cannot help. */
+class UnreadableFact extends Error {
+  override readonly name = 'UnreadableFact';
+}
+
 interface OutboxEntry {
   id: string;
   xid: string;
@@ -90,8 +95,9 @@ async function handle(consumer: FactConsumer, entry: OutboxEntry, tx: Tx): Promi
   const type = entry.type as FactType;
   const handler = consumer.handlers[type] as ((fact: DeliveredFact, tx: Tx) => Promise<void>) | undefined;
   if (handler === undefined) return;
-  const payload = facts[type].parse(entry.payload);
-  await handler({ eventId: entry.event_id, type, payload, createdAt: entry.created_at }, tx);
+  const parsed = facts[type].safeParse(entry.payload);
+  if (!parsed.success) throw new UnreadableFact(`${type} ${entry.event_id}: ${parsed.error.message}`);
+  await handler({ eventId: entry.event_id, type, payload: parsed.data, createdAt: entry.created_at }, tx);
 }
 
 async function advance(tx: Tx, consumer: string, last: OutboxEntry): Promise<void> {
@@ -116,13 +122,16 @@ async function retreat(
     [consumer],
   );
   const failures = state?.failures ?? 1;
-  if (failures >= failuresBeforeParking) {
+  if (failures >= failuresBeforeParking || error instanceof UnreadableFact) {
     await tx.rows(
       'INSERT INTO platform.outbox_parked (consumer, event_id, error) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING',
       [consumer, entry.event_id, text.slice(0, 2_000)],
     );
     await advance(tx, consumer, entry);
-    log.error({ err: error, consumer, eventId: entry.event_id }, 'fact parked after repeated failures');
+    log.error(
+      { err: error, consumer, eventId: entry.event_id },
+      'fact parked; it will not be delivered to this consumer',
+    );
     return;
   }
   const waitMs = Math.min(backoffMaxMs, backoffBaseMs * 2 ** failures);
