@@ -31,7 +31,7 @@ export interface TallyCertificate {
   readonly stop: readonly CertifiedPrice[];
   /** SHA-256 of the canonical text of `groups`, which a round publishes at the close. */
   readonly ballotsSha256: string;
-  /** SHA-256 of the canonical text of all the rest. */
+  /** SHA-256 of the canonical text of all but `groups`, which `ballotsSha256` stands for. */
   readonly sha256: string;
 }
 
@@ -98,10 +98,11 @@ export type LossReason =
   /** The rule stops at the first project that does not fit, and that one came before. */
   | { readonly code: 'after_stop'; readonly stoppedBy: string };
 
-/** Binds every field by its digests; to be published where it cannot be altered later. */
+/** Binds every field by the digests, the ballots by their own; to be published where it cannot be altered later. */
 export function sealCertificate(
   content: Omit<TallyCertificate, 'ballotsSha256' | 'sha256'>,
 ): TallyCertificate {
-  const bound = { ...content, ballotsSha256: sha256(canonicalText(content.groups)) };
-  return { ...bound, sha256: sha256(canonicalText(bound)) };
+  const { groups, ...rest } = content;
+  const bound = { ...rest, ballotsSha256: sha256(canonicalText(groups)) };
+  return { ...content, ballotsSha256: bound.ballotsSha256, sha256: sha256(canonicalText(bound)) };
 }

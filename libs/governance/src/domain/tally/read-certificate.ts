@@ -8,7 +8,7 @@ import {
 } from './certificate.js';
 import { sha256 } from './sha256.js';
 
-/** A project as the certificate states it, with who supports it by position of the group. */
+/** A project as the certificate states it. */
 export interface ReadProject {
   readonly id: string;
   readonly costs: readonly bigint[];
@@ -17,9 +17,19 @@ export interface ReadProject {
   readonly variants: string | undefined;
   /** The lot that a tie falls back on. */
   readonly lot: string;
-  readonly support: Map<number, { readonly weight: bigint; readonly score: bigint }>;
+  readonly support: ReadSupport[];
   weight: bigint;
   total: bigint;
+  /** What its supporters own together in each budget; the verifier keeps it. */
+  owned: bigint[];
+}
+
+/** A group that supports a project, by its position; its weight; the score it gives; and both multiplied. */
+export interface ReadSupport {
+  readonly group: number;
+  readonly weight: bigint;
+  readonly score: bigint;
+  readonly points: bigint;
 }
 
 export interface ReadCertificate {
@@ -28,6 +38,8 @@ export interface ReadCertificate {
   readonly others: readonly bigint[];
   readonly projects: ReadonlyMap<string, ReadProject>;
   readonly allWeight: bigint;
+  /** What each group supports. */
+  readonly ballots: readonly (readonly ReadProject[])[];
 }
 
 /** What is wrong with a certificate, in words for whoever checks it. */
@@ -77,24 +89,15 @@ export function sign(n: bigint): number {
   return n > 0n ? 1 : n < 0n ? -1 : 0;
 }
 
-/** The sum over those who support a project. */
-export function sumOver(
-  { support }: ReadProject,
-  term: (group: number, weight: bigint, score: bigint) => bigint,
-) {
-  let sum = 0n;
-  for (const [group, { weight, score }] of support) sum += term(group, weight, score);
-  return sum;
-}
-
 /**
  * Reads what was put to the vote and how everyone voted, once the digests are right and it all makes sense. Only the
  * verifier uses it; the rules never see it.
  */
 export function readCertificate({ sha256: seal, ...paper }: TallyCertificate): ReadCertificate {
   check(paper.format === CERTIFICATE_FORMAT, 'the format of the certificate is unknown');
-  check(sha256(canonicalText(paper.groups)) === paper.ballotsSha256, 'the ballots do not match their digest');
-  check(sha256(canonicalText(paper)) === seal, 'the content does not match its digest');
+  const { groups, ...rest } = paper;
+  check(sha256(canonicalText(groups)) === paper.ballotsSha256, 'the ballots do not match their digest');
+  check(sha256(canonicalText(rest)) === seal, 'the content does not match its digest');
   const { money, weight, score, grain, overrunGrain } = paper.units;
   for (const unit of [...money, weight, score, grain, overrunGrain])
     check(whole(unit) > 0n, 'a unit is not above zero');
@@ -114,37 +117,36 @@ export function readCertificate({ sha256: seal, ...paper }: TallyCertificate): R
     check(!projects.has(id), `project ${id} stands twice`);
     const lot = sha256(`beamtime lot\n${paper.seed}\n${id}`);
     const size = largest(costs.map((cost, r) => cost * (others[r] as bigint)));
-    projects.set(id, { id, costs, size, variants, lot, support: new Map(), weight: 0n, total: 0n });
+    projects.set(id, { id, costs, size, variants, lot, support: [], weight: 0n, total: 0n, owned: [] });
   }
-  return { budgets, others, projects, allWeight: readBallots(paper.groups, projects) };
+  return { budgets, others, projects, ...readBallots(paper.groups, projects) };
 }
 
-function readBallots(groups: TallyCertificate['groups'], projects: ReadonlyMap<string, ReadProject>): bigint {
+function readBallots(groups: TallyCertificate['groups'], projects: ReadonlyMap<string, ReadProject>) {
   const voters = new Set<string>();
   let allWeight = 0n;
-  for (const [group, { voters: members, weight: text, ballot, scores }] of groups.entries()) {
+  const ballots = groups.map(({ voters: members, weight: text, ballot, scores }, group) => {
     for (const id of members) check(voters.size < voters.add(id).size, `voter ${id} stands twice`);
     const weight = whole(text) * BigInt(members.length);
     check(weight > 0n && scores.length === ballot.length, `the ballot of group ${group} is malformed`);
     allWeight += weight;
-    for (const [entry, id] of ballot.entries()) {
+    return ballot.map((id, entry) => {
       const project = projects.get(id);
       const score = whole(scores[entry]);
-      check(
-        project !== undefined && score > 0n && !project.support.has(group),
-        `a vote for ${id} is malformed`,
-      );
-      project.support.set(group, { weight, score });
+      const fresh = project !== undefined && project.support.at(-1)?.group !== group;
+      check(fresh && score > 0n, `a vote of group ${group} for ${id} is malformed`);
+      project.support.push({ group, weight, score, points: weight * score });
       project.weight += weight;
       project.total += weight * score;
-    }
-  }
+      return project;
+    });
+  });
   check(allWeight > 0n, 'nobody voted');
-  return allWeight;
+  return { allWeight, ballots };
 }
 
 /**
- * What a unit of weight of each group was given in each budget after so many raises, in 1/grain of the unit of
+ * What a unit of weight was given in each budget after so many raises, in 1/grain of the unit of
  * money: nothing but under Equal Shares.
  */
 export function endowmentsAfter(
@@ -153,7 +155,7 @@ export function endowmentsAfter(
   raises: number,
   grain: bigint,
 ) {
-  const { rule, units, endowment, groups } = paper;
+  const { rule, units, endowment } = paper;
   const [weightUnit, first] = [whole(units.weight), ballots.budgets[0] as bigint];
   const raise =
     rule.name === 'equal-shares' ? BigInt(raises) * whole(rule.increment) * ballots.allWeight : 0n;
@@ -166,7 +168,7 @@ export function endowmentsAfter(
   const stated = rule.name === 'equal-shares' ? given.map(String) : [];
   const right = raises !== paper.raises || canonicalText(endowment) === canonicalText(stated);
   check(right, 'the endowment is not the share of the budget');
-  return given.map((amount) => groups.map(() => amount));
+  return given;
 }
 
 /** A winner with its payments; or a price only, in the overrun and at the stop. */

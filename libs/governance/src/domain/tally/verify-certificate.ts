@@ -12,7 +12,6 @@ import {
   readOutcome,
   readPayments,
   sign,
-  sumOver,
   type Verdict,
   verdictOf,
   whole,
@@ -84,7 +83,10 @@ class Audit {
       if (project.weight === 0n) this.lose(project, { code: 'unsupported' });
       else if (project.total < this.threshold) this.lose(project, { code: 'below_threshold' });
     }
-    this.left = endowmentsAfter(this.paper, this.ballots, raises, this.grain);
+    const given = endowmentsAfter(this.paper, this.ballots, raises, this.grain);
+    this.left = given.map((amount) => this.paper.groups.map(() => amount));
+    for (const project of this.ballots.projects.values())
+      project.owned = given.map((own) => own * project.weight);
   }
 
   private readonly lose = (project: Project, reason: object): void => {
@@ -93,7 +95,6 @@ class Audit {
   };
   private readonly inBudget = (): boolean => this.pot.every((left) => left >= 0n);
   private readonly fits = (p: Project): boolean => p.costs.every((cost, r) => cost <= (this.pot[r] ?? 0n));
-  private readonly has = (r: number, group: number): bigint => this.left[r]?.[group] ?? 0n;
   private readonly due = (p: Project, r: number): bigint => (p.costs[r] as bigint) * this.grain;
 
   /** Checks that the item is the first of what is open; `standing` is above 0 for better, 0 for level with it. */
@@ -113,12 +114,14 @@ class Audit {
   private charge(item: Purchase, bought: Project, due: Due): Project {
     const { id, support } = bought;
     const paid = item.payments && readPayments(item.payments);
-    check(!paid || paid.size === support.size, `those who support ${id} are not those who pay`);
-    for (const [group, { score }] of support) {
+    check(!paid || paid.size === support.length, `those who support ${id} are not those who pay`);
+    for (const { group, weight, score } of support) {
       for (const [r, purse] of this.left.entries()) {
         const amount = due(purse[group] as bigint, score, r);
         check(!paid || paid.get(group)?.[r] === amount, `group ${group} owes another amount for ${id}`);
         purse[group] = (purse[group] as bigint) - amount;
+        for (const { owned } of this.ballots.ballots[group] ?? [])
+          owned[r] = (owned[r] ?? 0n) - weight * amount;
       }
     }
     return bought;
@@ -150,23 +153,23 @@ class Audit {
 
   /** Whether price/by per score pays more than the cost (1), just the cost (0), or less (−1). */
   private covers(project: Project, r: number, price: bigint, by: bigint): number {
-    const cost = this.due(project, r) * by;
-    if (price * project.total < cost) return -1;
-    let inFull = false;
-    const paid = sumOver(project, (group, weight, score) => {
-      const [has, due] = [this.has(r, group) * by, price * score];
-      inFull ||= has >= due;
-      return weight * least(has, due);
-    });
-    return paid < cost ? -1 : paid === cost && inFull ? 0 : 1;
+    const [cost, purse] = [this.due(project, r) * by, this.left[r] ?? []];
+    if (price * project.total < cost || (project.owned[r] ?? 0n) * by < cost) return -1;
+    let [inFull, inPart, seen, least] = [0n, 0n, 0n, 0n];
+    for (const { group, weight, score, points } of project.support) {
+      if (score !== seen) [seen, least] = [score, (price * score + by - 1n) / by];
+      const has = purse[group] as bigint;
+      if (has >= least) inFull += points;
+      else inPart += weight * has;
+    }
+    const paid = price * inFull + inPart * by;
+    return paid < cost ? -1 : paid === cost && inFull > 0n ? 0 : 1;
   }
 
   /** By Phragmén: at this time its supporters own its cost together, and no others do. */
   private save(item: Purchase): Project {
     const time = whole(item.prices[0]);
-    const bought = this.choose(item, (p) =>
-      sign(sumOver(p, (group, weight) => weight * (time + this.has(0, group))) - this.due(p, 0)),
-    );
+    const bought = this.choose(item, (p) => sign(p.weight * time + (p.owned[0] ?? 0n) - this.due(p, 0)));
     return this.charge(item, bought, (has) => time + has);
   }
 
@@ -182,10 +185,9 @@ class Audit {
   private explain(second: string, stoppedBy: string | undefined): void {
     check(this.fitting || stoppedBy !== undefined || this.open.size === 0, 'the count stopped early');
     for (const p of this.open.values()) {
-      const left = this.left.map((_, r) => sumOver(p, (group, weight) => weight * this.has(r, group)));
-      const short = left.some((sum, r) => sum < this.due(p, r));
+      const short = p.owned.some((sum, r) => sum < this.due(p, r));
       check(second === 'none' ? short : stoppedBy !== undefined || !this.fits(p), `${p.id} could be bought`);
-      const had = left.map((sum) => exactText(sum, this.grain));
+      const had = p.owned.map((sum) => exactText(sum, this.grain));
       if (second === 'none') this.lose(p, { code: 'unaffordable', left: had });
       else if (stoppedBy && p.id !== stoppedBy) this.lose(p, { code: 'after_stop', stoppedBy });
       else this.lose(p, { code: 'no_room', left: this.pot.map(String) });
