@@ -19,3 +19,4 @@ export { sha256 } from './domain/tally/sha256.js';
 export * from './domain/tally/tally.js';
 export * from './domain/tally/tally-input.js';
 export { verifyCertificate } from './domain/tally/verify-certificate.js';
+export { type DecisionRecord, verifyDecision } from './domain/tally/verify-decision.js';

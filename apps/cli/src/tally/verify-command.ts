@@ -2,10 +2,12 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import {
   CERTIFICATE_FORMAT,
+  type DecisionRecord,
   matchElection,
   pabulibTallyInput,
   type TallyCertificate,
   verifyCertificate,
+  verifyDecision,
 } from '@beamtime/governance/tally';
 import type { Command } from 'commander';
 import type { CliIo } from '../core/cli-io.js';
@@ -29,7 +31,13 @@ export function registerVerifyCommand(program: Command, io: CliIo): void {
 }
 
 async function verifyFile(io: CliIo, path: string, file: string | undefined): Promise<void> {
-  const certificate = await readCertificateFile(resolve(io.cwd, path));
+  const read = await readJson(resolve(io.cwd, path));
+  if (isDecision(read)) {
+    if (file !== undefined) throw new UsageError('a decision without a budget is about no election file');
+    showDecision(io, read);
+    return;
+  }
+  const certificate = certificateIn(read, path);
   const election = file === undefined ? undefined : await readElectionFile(resolve(io.cwd, file));
   const counted = verifyCertificate(certificate);
   // The rule says nothing about the ballots: any will do to read the election as the certificate does.
@@ -52,14 +60,31 @@ async function verifyFile(io: CliIo, path: string, file: string | undefined): Pr
   );
 }
 
-async function readCertificateFile(path: string): Promise<TallyCertificate> {
+async function readJson(path: string): Promise<unknown> {
   const text = await readFile(path, 'utf8');
-  let value: unknown;
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text);
   } catch (error) {
     throw new UsageError(`${path} is not JSON: ${error instanceof Error ? error.message : ''}`);
   }
+}
+
+/** The record of a Schulze vote or of a double majority, as such a round publishes it. */
+function isDecision(value: unknown): value is DecisionRecord {
+  const format = (value as { format?: unknown } | null)?.format;
+  return format === 'beamtime-single-winner/1' || format === 'beamtime-double-majority/1';
+}
+
+function showDecision(io: CliIo, record: DecisionRecord): void {
+  const verdict = verifyDecision(record);
+  if (!verdict.valid) {
+    if (io.shared.json) io.show(verdict, () => '');
+    throw new CheckFailed(`the certificate is not valid: ${verdict.reason}`);
+  }
+  io.show({ ...verdict, sha256: record.sha256 }, () => `Valid: ${verdict.says}\nsha256 ${record.sha256}`);
+}
+
+function certificateIn(value: unknown, path: string): TallyCertificate {
   const found = hasCertificate(value) ? value.certificate : value;
   if (isCertificate(found) && hasCertificate(value)) checkWinners(value, found);
   if (!isCertificate(found))

@@ -9,6 +9,7 @@ import {
 } from './tally/double-majority.js';
 import { drawLot } from './tally/lot.js';
 import { compare, parseRational, zero } from './tally/rational.js';
+import { sealDecision } from './tally/seal-decision.js';
 
 interface LabVotes {
   readonly voterId: string;
@@ -55,14 +56,14 @@ export function countDoubleMajority(contest: Contest, quorum: number): PartialCo
     losers,
     ties: [],
     alternatives: [],
-    certificate: {
+    certificate: sealDecision({
       format: 'beamtime-double-majority/1',
       questions: questions.map(({ proposal, input, outcome }) => ({
         proposal: proposal.proposalId,
         input,
         outcome,
       })),
-    },
+    }),
   };
 }
 

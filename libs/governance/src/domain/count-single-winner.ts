@@ -2,6 +2,7 @@ import { invariant, present } from '@beamtime/kernel';
 import { noneOfThese } from './check-ballot.js';
 import { type Contest, fitsBudget, type Loser, type PartialCount } from './count-outcome.js';
 import { type SchulzeInput, type SchulzeLoser, schulze } from './tally/schulze.js';
+import { sealDecision } from './tally/seal-decision.js';
 
 /**
  * One winner among the proposals, by Schulze's method, or none: every option must beat "none of these". A voter who
@@ -50,7 +51,7 @@ export function countSingleWinner(contest: Contest, quorum: number): PartialCoun
     losers,
     ties: level.length > 1 ? [{ tied: level, chosen: outcome.winner, by: 'lot' }] : [],
     alternatives: [],
-    certificate: { format: 'beamtime-single-winner/1', input, outcome },
+    certificate: sealDecision({ format: 'beamtime-single-winner/1', input, outcome }),
   };
 }
 
