@@ -23,7 +23,7 @@ The whole life cycle of a Beamtime consortium on this machine, through the publi
 three labs, a vote, training on two clusters through a real fault, access, use, a study.
 
   --corpus DIR      train on your own text: one UTF-8 file per language, named deu.txt, srp-Cyrl.txt, …
-  --steps N         training steps per model (default 160)
+  --steps N         training steps per model (default 128)
   --executor NAME   how the clusters run jobs: local (default) or slurm
   --help            this text
 
@@ -39,7 +39,7 @@ async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       corpus: { type: 'string' },
-      steps: { type: 'string', default: '160' },
+      steps: { type: 'string', default: '128' },
       executor: { type: 'string', default: 'local' },
       help: { type: 'boolean', default: false },
     },

@@ -23,6 +23,7 @@ import {
   suiteDesignSchema,
   withdrawProposal,
 } from '@beamtime/contracts';
+import { type DecisionRecord, verifyDecision } from '@beamtime/governance/tally';
 import { newId } from '@beamtime/platform';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Consortium, codeOf, designOf, type LabForTest } from './consortium.js';
@@ -212,6 +213,7 @@ describe('a single-winner round', () => {
       await (await consortium.anonymous.raw(getCertificate, { params })).text(),
     );
     expect(certificate).toMatchObject({ format: 'beamtime-single-winner/1', outcome: { winner: x } });
+    expect(verifyDecision(certificate as DecisionRecord)).toMatchObject({ valid: true });
     const page = await (await consortium.anonymous.raw(getReport, { params })).text();
     expect(page).toContain('Charter X');
     expect(page).not.toMatch(/<script|https?:/);
