@@ -1,7 +1,7 @@
 import { units } from '@beamtime/kernel';
 import { z } from 'zod';
-import { reportedEvaluationSchema } from './catalogue.js';
 import { idText, isoTime, sha256Text } from './endpoint.js';
+import { reportedEvaluationSchema } from './models.js';
 import { policyRuleSchema } from './policy.js';
 import { scopeSchema } from './roles.js';
 import { suiteDesignSchema } from './suite.js';
