@@ -42,11 +42,12 @@ export class TunnelGate implements OnApplicationBootstrap, OnApplicationShutdown
   onApplicationBootstrap(): void {
     const server = this.host.httpAdapter.getHttpServer() as Server;
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-      if (new URL(request.url ?? '/', 'http://gateway').pathname !== tunnelPath) {
+      // Node hands the socket over bare: an error that nobody hears would end the process.
+      socket.on('error', () => undefined);
+      if (addressOf(request)?.pathname !== tunnelPath) {
         refuse(socket, 404);
         return;
       }
-      socket.on('error', () => undefined);
       this.admit(request, socket, head).catch((error: unknown) => {
         this.log.error({ err: error }, 'a tunnel could not be admitted');
         refuse(socket, 503);
@@ -55,8 +56,7 @@ export class TunnelGate implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   private async admit(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const url = new URL(request.url ?? '/', 'http://gateway');
-    const query = tunnelQuerySchema.safeParse(Object.fromEntries(url.searchParams));
+    const query = tunnelQuerySchema.safeParse(Object.fromEntries(addressOf(request)?.searchParams ?? []));
     if (!query.success) {
       refuse(socket, 400);
       return;
@@ -115,6 +115,12 @@ export class TunnelGate implements OnApplicationBootstrap, OnApplicationShutdown
   }
 }
 
+/** What was asked for; undefined where it is no address, as `//` is none. Anybody may send that. */
+function addressOf(request: IncomingMessage): URL | undefined {
+  const path = request.url ?? '/';
+  return URL.canParse(path, 'http://gateway') ? new URL(path, 'http://gateway') : undefined;
+}
+
 function refuse(socket: Duplex, status: 400 | 401 | 403 | 404 | 409 | 503): void {
   const phrases = {
     400: 'Bad Request',
@@ -124,5 +130,7 @@ function refuse(socket: Duplex, status: 400 | 401 | 403 | 404 | 409 | 503): void
     409: 'Conflict',
     503: 'Service Unavailable',
   };
-  socket.end(`HTTP/1.1 ${status} ${phrases[status]}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+  socket.end(`HTTP/1.1 ${status} ${phrases[status]}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`, () =>
+    socket.destroy(),
+  );
 }
