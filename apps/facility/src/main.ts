@@ -1,9 +1,6 @@
 import 'reflect-metadata';
-import { ConfigError } from '@beamtime/platform';
+import { explainFailedStart } from '@beamtime/platform';
 import { startFacility } from './start-facility.js';
-
-/** sysexits.h EX_CONFIG: a supervisor should not restart this in a loop. */
-const configExitCode = 78;
 
 async function main(): Promise<void> {
   const say = (line: string) => process.stdout.write(`${line}\n`);
@@ -15,7 +12,7 @@ async function main(): Promise<void> {
   for (const [part, where] of Object.entries(facility.parts)) say(`  ${part.padEnd(13)} ${where}`);
   say(`  State         ${facility.stateDir}`);
   say('');
-  say('Log in with `npx beamtime login --local --as you@your-lab.example`. Ctrl-C stops everything.');
+  say('Ctrl-C stops everything.');
   let stopping = false;
   const stop = () => {
     if (stopping) return;
@@ -34,8 +31,7 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(
-    `${error instanceof ConfigError ? error.message : String((error as Error).stack ?? error)}\n`,
-  );
-  process.exit(error instanceof ConfigError ? configExitCode : 1);
+  const { exitCode, text } = explainFailedStart(error);
+  process.stderr.write(`${text}\n`);
+  process.exit(exitCode);
 });

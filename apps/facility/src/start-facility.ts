@@ -34,9 +34,11 @@ const usualPort = 8_420;
  * Starts everything of one facility in this process, with PostgreSQL and Redis of its own unless DATABASE_URL and
  * REDIS_URL point elsewhere. Everything it keeps lies in the state folder.
  */
-export async function startFacility(env: Environment, say: (line: string) => void): Promise<Facility> {
+export async function startFacility(given: Environment, say: (line: string) => void): Promise<Facility> {
+  // Set to nothing means not set, as in every compose file that passes variables on.
+  const env = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== ''));
   const stateDir = resolve(env['BEAMTIME_STATE_DIR'] ?? '.beamtime');
-  mkdirSync(stateDir, { recursive: true });
+  makeStateFolder(stateDir);
   const servers: EmbeddedServer[] = [];
   const stopServers = async () => {
     for (const server of servers.reverse()) await server.stop();
@@ -45,7 +47,7 @@ export async function startFacility(env: Environment, say: (line: string) => voi
     const databaseUrl = env['DATABASE_URL'] ?? (await embeddedPostgres(stateDir, servers, say));
     const redisUrl = env['REDIS_URL'] ?? (await embeddedRedis(stateDir, servers));
     const host = env['BEAMTIME_HOST'] ?? '127.0.0.1';
-    const port = env['PORT'] === undefined || env['PORT'] === '' ? await freePort(host) : Number(env['PORT']);
+    const port = env['PORT'] === undefined ? await freePort(host) : Number(env['PORT']);
     const config = loadConfig({
       ...env,
       DATABASE_URL: databaseUrl,
@@ -83,7 +85,7 @@ export async function startFacility(env: Environment, say: (line: string) => voi
         PostgreSQL: describe(databaseUrl, env['DATABASE_URL'] !== undefined),
         Redis: describe(redisUrl, env['REDIS_URL'] !== undefined),
         Objects: config.S3_BUCKET === undefined ? join(stateDir, 'objects') : `S3 bucket ${config.S3_BUCKET}`,
-        Login: config.OIDC_ISSUER === undefined ? 'local' : `OIDC at ${config.OIDC_ISSUER}`,
+        Login: describeLogin(config),
       },
       async stop() {
         rmSync(addressFile, { force: true });
@@ -117,6 +119,25 @@ async function embeddedRedis(stateDir: string, servers: EmbeddedServer[]): Promi
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\./.test(host);
+}
+
+function makeStateFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (error) {
+    throw new ConfigError(`BEAMTIME_STATE_DIR: ${path} cannot be made: ${(error as Error).message}`);
+  }
+}
+
+function describeLogin(config: Config): string {
+  const ways = [
+    ...(config.OIDC_ISSUER === undefined ? [] : [`OIDC at ${config.OIDC_ISSUER}`]),
+    ...(config.BEAMTIME_LOCAL_LOGIN === true
+      ? ['local: `npx beamtime login --local --as you@your-lab.example`']
+      : []),
+  ];
+  if (ways.length > 0) return ways.join(', ');
+  return 'none: other machines reach this address, so the local login is off; set OIDC_ISSUER and OIDC_CLIENT_ID';
 }
 
 function describe(url: string, given: boolean): string {

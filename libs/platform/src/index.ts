@@ -1,4 +1,5 @@
 export * from './audit/seal-audit.js';
+export * from './config/explain-failed-start.js';
 export * from './config/load-config.js';
 export * from './database/context-schema.js';
 export * from './database/open-data-source.js';

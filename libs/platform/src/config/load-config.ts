@@ -83,6 +83,11 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
+/** A server that the configuration names does not answer. It may yet: starting again can help. */
+export class ServerAwayError extends Error {
+  override readonly name = 'ServerAwayError';
+}
+
 /** Reads the configuration; throws ConfigError that names each wrong setting and never shows a value. */
 export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
   const set = Object.fromEntries(

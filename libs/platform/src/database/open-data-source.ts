@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events';
 import { DataSource } from 'typeorm';
+import { ConfigError, ServerAwayError } from '../config/load-config.js';
 import { type ContextSchema, migrationClass } from './context-schema.js';
 
 /** Connections per process: PostgreSQL's default of 100 is shared by all services. */
@@ -24,9 +25,26 @@ export async function openDataSource(url: string, schemas: readonly ContextSchem
     extra: { statement_timeout: statementTimeoutMs, connectionTimeoutMillis: 10_000 },
     logging: false,
   });
-  await dataSource.initialize();
+  try {
+    await dataSource.initialize();
+  } catch (error) {
+    throw databaseAway(url, error);
+  }
   surviveLostConnections(dataSource);
   return dataSource;
+}
+
+/**
+ * What an operator needs to know when the first connection fails: which server, and what it said; never the password.
+ * A server that is still starting is no wrong setting: a supervisor may try again.
+ */
+function databaseAway(url: string, error: unknown): Error {
+  const { host, pathname, username } = new URL(url);
+  const { message, code = '' } = error as Error & { code?: string };
+  const why = message === '' ? code : message;
+  const text = `DATABASE_URL: no connection to PostgreSQL at ${host}${pathname} as ${username || 'the default user'}: ${why}`;
+  // Class 28: who may come in; 3D000: no such database.
+  return /^(28|3D)/.test(code) ? new ConfigError(text) : new ServerAwayError(text, { cause: error });
 }
 
 /**

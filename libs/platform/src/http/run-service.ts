@@ -1,9 +1,7 @@
 import type { DynamicModule, Type } from '@nestjs/common';
-import { type Config, ConfigError, loadConfig } from '../config/load-config.js';
+import { explainFailedStart } from '../config/explain-failed-start.js';
+import { type Config, loadConfig } from '../config/load-config.js';
 import { type HttpService, serveHttp } from './serve-http.js';
-
-/** sysexits.h EX_CONFIG: a supervisor should not restart this in a loop. */
-export const configExitCode = 78;
 
 /**
  * The whole of a service's `main`: configuration from the environment, HTTP, an orderly end on SIGINT and SIGTERM.
@@ -24,9 +22,9 @@ export async function runService(
     });
     endOnSignals(service);
   } catch (error) {
-    const wrongSetting = error instanceof ConfigError;
-    process.stderr.write(`${wrongSetting ? error.message : String((error as Error).stack ?? error)}\n`);
-    process.exit(wrongSetting ? configExitCode : 1);
+    const { exitCode, text } = explainFailedStart(error);
+    process.stderr.write(`${text}\n`);
+    process.exit(exitCode);
   }
 }
 

@@ -62,7 +62,13 @@ export async function serveHttp(root: Type | DynamicModule, options: ServeOption
   mountDocs(app, specs, options);
   mountLocalObjects(app);
   options.mount?.(app);
-  await app.listen(options.port, options.host);
+  try {
+    await app.listen(options.port, options.host);
+  } catch (error) {
+    // What has started already must end before the servers below it do.
+    await app.close();
+    throw error;
+  }
   const server = app.getHttpServer() as Server;
   server.requestTimeout = requestTimeoutMs;
   const { port } = server.address() as AddressInfo;
