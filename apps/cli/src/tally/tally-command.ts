@@ -20,6 +20,7 @@ interface TallyOptions extends RuleOptions {
   readonly seed: string;
   readonly certificate?: string;
   readonly report?: string;
+  readonly asApproval?: boolean;
 }
 
 export function registerTallyCommand(program: Command, io: CliIo): void {
@@ -41,6 +42,7 @@ export function registerTallyCommand(program: Command, io: CliIo): void {
       .option('--threshold <votes>', 'leave out projects with fewer votes or points than this')
       .option('--skip', 'greedy, phragmen: pass over what no longer fits (greedy does unless told otherwise)')
       .option('--no-skip', 'greedy, phragmen: stop at the first project that does not fit')
+      .option('--as-approval', 'read points and ranks as plain support, each worth the same')
       .option('--seed <text>', 'seed of the lot for ties that nothing else decides', '0')
       .option('--certificate <file>', 'write the certificate to this file')
       .option('--report <file>', 'write the result as one page of HTML that opens from disk')
@@ -56,7 +58,7 @@ async function countFile(io: CliIo, file: string, options: TallyOptions): Promis
   const election = await readElectionFile(resolve(io.cwd, file));
   for (const warning of election.warnings) io.note(`${file}: ${warning}`);
   noteThreshold(io, election, options);
-  const input = pabulibTallyInput(election, rule, options.seed);
+  const input = pabulibTallyInput(election, rule, options.seed, { asApproval: options.asApproval ?? false });
   const counted = tally(input);
   if (!counted.ok) throw new UsageError(counted.error.detail);
   const result = counted.value;

@@ -4,8 +4,11 @@ import {
   CERTIFICATE_FORMAT,
   type DecisionRecord,
   matchElection,
+  type PabulibElection,
   pabulibTallyInput,
   type TallyCertificate,
+  type TallyRule,
+  type Verdict,
   verifyCertificate,
   verifyDecision,
 } from '@beamtime/governance/tally';
@@ -40,9 +43,7 @@ async function verifyFile(io: CliIo, path: string, file: string | undefined): Pr
   const certificate = certificateIn(read, path);
   const election = file === undefined ? undefined : await readElectionFile(resolve(io.cwd, file));
   const counted = verifyCertificate(certificate);
-  // The rule says nothing about the ballots: any will do to read the election as the certificate does.
-  const input = election && pabulibTallyInput(election, { name: 'greedy', utility: 'cost', skip: true }, '');
-  const verdict = counted.valid && input ? matchElection(certificate, input) : counted;
+  const verdict = counted.valid && election ? matchFile(certificate, election) : counted;
   if (!verdict.valid) {
     if (io.shared.json) io.show(verdict, () => '');
     throw new CheckFailed(`the certificate is not valid: ${verdict.reason}`);

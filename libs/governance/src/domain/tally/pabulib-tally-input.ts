@@ -1,21 +1,39 @@
 import type { PabulibElection, PabulibVoter } from './read-pabulib.js';
 import type { TallyInput, TallyRule, TallyVoter } from './tally-input.js';
 
+export interface PabulibReading {
+  /** Read points and ranks as plain support, each worth 1. */
+  readonly asApproval?: boolean;
+}
+
 /**
  * The election as a tally reads it. Approval and choose-1 ballots give each named project a score of 1; cumulative and
  * scoring ballots the points; ordinal ballots Borda points as the cities give them: the length of a full ballot for
  * the first place, one less for each place after it.
  */
-export function pabulibTallyInput(election: PabulibElection, rule: TallyRule, seed: string): TallyInput {
+export function pabulibTallyInput(
+  election: PabulibElection,
+  rule: TallyRule,
+  seed: string,
+  { asApproval = false }: PabulibReading = {},
+): TallyInput {
   const title = election.meta.get('description');
   return {
     ...(title === undefined ? {} : { title }),
     budgets: [{ resource: election.meta.get('currency') || 'money', amount: election.budget }],
     projects: election.projects.map(({ id, name, cost }) => ({ id, name, costs: [cost] })),
-    voters: election.ballotType === 'ordinal' ? withBordaPoints(election) : election.voters.map(withPoints),
+    voters: asApproval ? election.voters.map(withoutPoints) : votersOf(election),
     rule,
     seed,
   };
+}
+
+function votersOf(election: PabulibElection): TallyVoter[] {
+  return election.ballotType === 'ordinal' ? withBordaPoints(election) : election.voters.map(withPoints);
+}
+
+function withoutPoints({ id, ballot }: PabulibVoter): TallyVoter {
+  return { id, ballot };
 }
 
 function withPoints(voter: PabulibVoter): TallyVoter {

@@ -226,6 +226,19 @@ describe('ballots of every type become supports and scores', () => {
     expect(ballotOf(typed(type, points, ballot))).toEqual(expected);
   });
 
+  it('points and ranks can be read as plain support', () => {
+    for (const [type, ballot] of [
+      ['cumulative', '1;B2,A1;4,1'],
+      ['ordinal', '1;B2,A1'],
+    ] as const) {
+      const { election } = read(typed(type, type === 'cumulative', ballot));
+      if (!election) throw new Error('not read');
+      const rule = { name: 'phragmen', skip: true } as const;
+      const [voter] = pabulibTallyInput(election, rule, '', { asApproval: true }).voters;
+      expect(voter).toEqual({ id: '1', ballot: ['B2', 'A1'] });
+    }
+  });
+
   it('points that do not match the projects are refused', () => {
     expect(read(typed('cumulative', true, '1;B2,A1;4')).problem).toBe(
       'line 16: voter "1" gives 1 scores to 2 projects',
