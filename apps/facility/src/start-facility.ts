@@ -47,7 +47,9 @@ export async function startFacility(given: Environment, say: (line: string) => v
     const databaseUrl = env['DATABASE_URL'] ?? (await embeddedPostgres(stateDir, servers, say));
     const redisUrl = env['REDIS_URL'] ?? (await embeddedRedis(stateDir, servers));
     const host = env['BEAMTIME_HOST'] ?? '127.0.0.1';
-    const port = env['PORT'] === undefined ? await freePort(host) : Number(env['PORT']);
+    // Settled before the start, 0 too: the public address, which signed URLs carry, holds it.
+    const wished = env['PORT'] === undefined ? usualPort : Number(env['PORT']);
+    const port = env['PORT'] === undefined || wished === 0 ? await freePort(host, wished) : wished;
     const config = loadConfig({
       ...env,
       DATABASE_URL: databaseUrl,
@@ -159,7 +161,8 @@ function writeWhole(file: string, text: string): void {
   renameSync(`${file}.new`, file);
 }
 
-function freePort(host: string): Promise<number> {
+/** The wished port if it is free, otherwise any that is. */
+function freePort(host: string, wished: number): Promise<number> {
   const tryPort = (port: number) =>
     new Promise<number | undefined>((done) => {
       const server = createServer();
@@ -170,5 +173,5 @@ function freePort(host: string): Promise<number> {
         server.close(() => done(taken));
       });
     });
-  return tryPort(usualPort).then(async (port) => port ?? (await tryPort(0)) ?? usualPort);
+  return tryPort(wished).then(async (port) => port ?? (await tryPort(0)) ?? wished);
 }
