@@ -61,6 +61,16 @@ async function verifyFile(io: CliIo, path: string, file: string | undefined): Pr
   );
 }
 
+/** Points and ranks may have been counted as they are, or as plain support: the certificate says which. */
+function matchFile(certificate: TallyCertificate, election: PabulibElection): Verdict {
+  // The rule says nothing about the ballots: any will do to read the election.
+  const rule: TallyRule = { name: 'greedy', utility: 'cost', skip: true };
+  const asTheyAre = matchElection(certificate, pabulibTallyInput(election, rule, ''));
+  if (asTheyAre.valid) return asTheyAre;
+  const asApproval = matchElection(certificate, pabulibTallyInput(election, rule, '', { asApproval: true }));
+  return asApproval.valid ? asApproval : asTheyAre;
+}
+
 async function readJson(path: string): Promise<unknown> {
   const text = await readFile(path, 'utf8');
   try {
