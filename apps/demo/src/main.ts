@@ -29,6 +29,8 @@ three labs, a vote, training on two clusters through a real fault, access, use, 
 
 Writes .beamtime/demo/report.html and report.json. Ctrl-C ends everything that it started.`;
 
+/** As a shell says that Ctrl-C ended a program. */
+const interruptedExitCode = 130;
 /** Leases are short, so that a fault costs the demo seconds and not minutes. */
 const leaseTtlMs = 6_000;
 const facilityStartTimeoutMs = 120_000;
@@ -56,6 +58,7 @@ async function main(): Promise<number> {
   const checks: Checked[] = [];
   const narrator = createNarrator(process.stdout, checks);
   let ending = false;
+  let interrupted: Promise<number> | undefined;
   const endAll = async () => {
     ending = true;
     for (const child of children.splice(0).reverse()) await endChild(child);
@@ -64,8 +67,9 @@ async function main(): Promise<number> {
     process.on(signal, () => {
       if (ending) return;
       process.stdout.write('\nEnding what the demo started …\n');
-      endAll().then(
-        () => process.exit(130),
+      interrupted = endAll().then(() => interruptedExitCode);
+      interrupted.then(
+        (code) => process.exit(code),
         () => process.exit(1),
       );
     });
@@ -109,6 +113,10 @@ async function main(): Promise<number> {
     narrator.fact('the story as a page', join(options.demoDir, 'report.html'));
     narrator.fact('every figure and id', join(options.demoDir, 'report.json'));
     return 0;
+  } catch (error) {
+    // Whatever failed because its server is being ended is not the story; the end is, and it takes its time.
+    if (interrupted !== undefined) return await interrupted;
+    throw error;
   } finally {
     if (!ending) await endAll();
   }
