@@ -13,7 +13,8 @@ import {
   trainSuite,
 } from '@beamtime/contracts';
 import { present } from '@beamtime/kernel';
-import { createLogger, deliverFacts, newId } from '@beamtime/platform';
+import { newId } from '@beamtime/platform';
+import { deliverAll } from '@beamtime/testkit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { refusal, type SchedulingForTest, type SimulatedAgent, schedulingForTest } from './testing.js';
 
@@ -101,7 +102,7 @@ async function fund(suiteId: string, gpuSeconds: number): Promise<void> {
   });
 }
 
-const learn = () => deliverFacts(at.transactor, catalogueConsumer, createLogger('test', 'silent'));
+const learn = () => deliverAll(at.transactor, catalogueConsumer);
 
 it('a suite is trained within its reservation, its models evaluated and served, each asked for twice', async () => {
   const corpusId = await corpus('train');

@@ -6,7 +6,6 @@ import { Readable } from 'node:stream';
 import type { FactOf, FactType } from '@beamtime/contracts';
 import {
   createLogger,
-  deliverFacts,
   migrate,
   newId,
   type ObjectStore,
@@ -17,7 +16,7 @@ import {
 } from '@beamtime/platform';
 import { InProcessKnocks } from '@beamtime/platform/testing';
 import { aSuiteDesign, someFactors } from '@beamtime/suites/testing';
-import { freshDatabase, type TestDatabase } from '@beamtime/testkit';
+import { deliverAll, freshDatabase, type TestDatabase } from '@beamtime/testkit';
 import type { DataSource } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -65,7 +64,7 @@ afterAll(async () => {
 
 async function deliver<T extends FactType>(type: T, payload: FactOf<T>): Promise<void> {
   await transactor.do((tx) => tx.record(type, payload));
-  await deliverFacts(transactor, catalogueConsumer, log);
+  await deliverAll(transactor, catalogueConsumer);
 }
 
 function sha256(content: string | Uint8Array): string {

@@ -14,7 +14,7 @@ const levelName = z
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$/)
   .describe('Short name, part of the model name');
 
-export const sizeLevelSchema = z.object({
+export const sizeLevelSchema = z.strictObject({
   name: levelName,
   layers: z.number().int().min(1).max(200),
   hiddenSize: z.number().int().min(8).max(32_768),
@@ -28,7 +28,7 @@ export const sizeLevelSchema = z.object({
     .describe('Width of the MLP; 4 × hiddenSize if absent'),
 });
 
-export const languageLevelSchema = z.object({
+export const languageLevelSchema = z.strictObject({
   name: levelName,
   language: z
     .string()
@@ -47,7 +47,7 @@ export const languageLevelSchema = z.object({
   heldOutCorpusId: z.string().max(60).optional().describe('Corpus for bits per byte; never trained on'),
 });
 
-export const tokenizerLevelSchema = z.object({
+export const tokenizerLevelSchema = z.strictObject({
   name: levelName,
   kind: z.enum(['bpe', 'unigram', 'byte']),
   vocabSize: z
@@ -64,14 +64,14 @@ export const tokenizerLevelSchema = z.object({
 });
 
 export const suiteDesignSchema = z
-  .object({
+  .strictObject({
     name: z
       .string()
       .regex(/^[a-z0-9][a-z0-9-]{1,59}$/)
       .describe('Lower case, part of every model name'),
     title: z.string().trim().min(1).max(200),
     description: z.string().trim().max(20_000).default(''),
-    factors: z.object({
+    factors: z.strictObject({
       family: z.array(z.enum(architectureFamilies)).min(1).max(suiteLimits.levelsPerFactor),
       size: z.array(sizeLevelSchema).min(1).max(suiteLimits.levelsPerFactor),
       language: z.array(languageLevelSchema).min(1).max(suiteLimits.levelsPerFactor),
@@ -85,7 +85,7 @@ export const suiteDesignSchema = z
       .array(z.record(z.string(), z.union([z.string(), z.number()])))
       .max(1_000)
       .default([]),
-    training: z.object({
+    training: z.strictObject({
       contextTokens: z.number().int().min(8).max(131_072),
       batchSize: z.number().int().min(1).max(65_536).describe('Sequences per step'),
       learningRate: z.number().positive().max(1),
@@ -98,7 +98,7 @@ export const suiteDesignSchema = z
       .union([z.enum(['log2', 'pythia']), z.array(z.number().int().nonnegative()).min(1).max(2_000)])
       .default('log2'),
     resources: z
-      .object({
+      .strictObject({
         gpus: z
           .number()
           .int()

@@ -1,16 +1,8 @@
 import type { FactOf, FactType } from '@beamtime/contracts';
 import { err, ok, problem } from '@beamtime/kernel';
-import {
-  createLogger,
-  deliverFacts,
-  migrate,
-  newId,
-  openDataSource,
-  platformSchema,
-  Transactor,
-} from '@beamtime/platform';
+import { createLogger, migrate, newId, openDataSource, platformSchema, Transactor } from '@beamtime/platform';
 import { InProcessKnocks } from '@beamtime/platform/testing';
-import { freshDatabase, type TestDatabase } from '@beamtime/testkit';
+import { deliverAll, freshDatabase, type TestDatabase } from '@beamtime/testkit';
 import type { DataSource } from 'typeorm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -108,7 +100,7 @@ async function create(changes: object = {}): Promise<string> {
 
 async function deliver<T extends FactType>(type: T, payload: FactOf<T>): Promise<void> {
   await transactor.do((tx) => tx.record(type, payload));
-  await deliverFacts(transactor, studiesConsumer, log);
+  await deliverAll(transactor, studiesConsumer);
 }
 
 function reported(studyId: string, request: EvaluationRequest & { jobId: string }, step: number) {

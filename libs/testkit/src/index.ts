@@ -1,3 +1,4 @@
+export { deliverAll } from './deliver-all.js';
 export { platformForTest, serviceForTest, type TestPlatform, type TestService } from './platform-for-test.js';
 export { redisForTest, type TestRedis } from './redis-for-test.js';
 export { type DisposableRedis, startDisposableRedis } from './start-disposable-redis.js';
