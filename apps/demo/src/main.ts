@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createApiClient, lendToOperations } from '@beamtime/contracts';
@@ -188,11 +188,17 @@ function childOf(current: () => Child): Child {
 
 class UsageError extends Error {}
 
+const repositoryDir = fileURLToPath(new URL('../../..', import.meta.url));
+
+/** Where the demo keeps its state, logs and report. */
+function demoDirOf(): string {
+  return resolve(repositoryDir, process.env['BEAMTIME_STATE_DIR'] ?? '.beamtime', 'demo');
+}
+
 function optionsOf(values: { corpus?: string | undefined; executor: string }): DemoOptions {
   if (values.executor !== 'local' && values.executor !== 'slurm')
     throw new UsageError('--executor is local or slurm');
-  const repositoryDir = fileURLToPath(new URL('../../..', import.meta.url));
-  const demoDir = resolve(repositoryDir, process.env['BEAMTIME_STATE_DIR'] ?? '.beamtime', 'demo');
+  const demoDir = demoDirOf();
   return { corpusDir: values.corpus, executor: values.executor, demoDir, repositoryDir };
 }
 
@@ -237,9 +243,8 @@ main().then(
     process.stderr.write(
       `\n${error instanceof CheckFailed ? '✘ ' : ''}${known ? error.message : String((error as Error).stack ?? error)}\n`,
     );
-    process.stderr.write(
-      `The logs are in ${dirname(fileURLToPath(new URL('../../../.beamtime/demo/logs/x', import.meta.url)))}\n`,
-    );
+    if (!(error instanceof UsageError))
+      process.stderr.write(`The logs are in ${join(demoDirOf(), 'logs')}\n`);
     process.exit(error instanceof UsageError ? 2 : 1);
   },
 );

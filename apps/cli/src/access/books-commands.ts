@@ -181,7 +181,10 @@ function registerLending(books: Command, io: CliIo): void {
       .description('lend GPU time of a lab for serving and evaluating, outside any round')
       .argument('<time>', 'how much: 40h, 90m or 3600s')
       .requiredOption('--lab <lab>', 'short name or id of the lab')
-      .requiredOption('--id <text>', 'a name of yours for this loan: sent again, it is booked once')
+      .requiredOption(
+        '--id <text>',
+        'a name of yours for this loan, 8 to 80 letters, digits, - or _: sent again, it is booked once',
+      )
       .requiredOption('--reason <text>', 'why')
       .action(async (time: string, wish: { lab: string; id: string; reason: string }) => {
         const client = io.client();

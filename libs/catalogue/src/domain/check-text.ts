@@ -18,12 +18,15 @@ export class TextCheck {
   private most = 0xbf;
   private characterStart = 0;
   private found: TextFault | undefined;
+  /** Whether anything but white space has come. */
+  private saysSomething = false;
 
   /** Takes the next bytes; the first fault of all bytes so far. */
   take(chunk: Uint8Array): TextFault | undefined {
     for (let index = 0; index < chunk.length && this.found === undefined; index++) {
       const byte = chunk[index] ?? 0;
       if (this.pending === lead) {
+        if (!isBlank(byte)) this.saysSomething = true;
         if (byte > 0 && byte < 0x80) continue;
         this.characterStart = this.offset + index;
         this.begin(byte);
@@ -42,6 +45,7 @@ export class TextCheck {
     if (this.pending !== lead) {
       return { offset: this.characterStart, why: 'it ends in the middle of a character' };
     }
+    if (!this.saysSomething) return { offset: 0, why: 'it is nothing but white space' };
     return undefined;
   }
 
@@ -59,6 +63,7 @@ export class TextCheck {
   }
 
   private expect(pending: number, least = 0x80, most = 0xbf): void {
+    this.saysSomething = true;
     this.pending = pending;
     this.least = least;
     this.most = most;
@@ -71,6 +76,11 @@ export class TextCheck {
     }
     this.expect(this.pending - 1);
   }
+}
+
+/** Tab, line feed, vertical tab, form feed, carriage return, space. */
+function isBlank(byte: number): boolean {
+  return byte === 0x20 || (byte >= 0x09 && byte <= 0x0d);
 }
 
 function hex(byte: number): string {
