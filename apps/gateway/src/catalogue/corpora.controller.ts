@@ -8,9 +8,10 @@ import {
   showCorpus,
   uploadCorpus,
 } from '@beamtime/contracts';
-import { deny, Endpoint, Input, labsOf, Person, type PersonPrincipal, unwrap } from '@beamtime/platform';
+import { Endpoint, Input, Person, type PersonPrincipal, unwrap } from '@beamtime/platform';
 import { Controller, Inject, Req } from '@nestjs/common';
 import type { Request } from 'express';
+import { requireLab } from '../require-lab.js';
 
 /** Corpora: announced, brought, checked. */
 @Controller()
@@ -63,12 +64,5 @@ export class CorporaController {
   @Endpoint(showCorpus)
   async show(@Input() input: InputOf<typeof showCorpus>): Promise<ResponseOf<typeof showCorpus>> {
     return unwrap(await this.find.corpus(input.params.corpusId));
-  }
-}
-
-/** Who acts for a lab belongs to it. */
-export function requireLab(caller: PersonPrincipal, labId: string | undefined): void {
-  if (labId !== undefined && !(labsOf(caller) as string[]).includes(labId)) {
-    deny('auth.forbidden', `You do not belong to ${labId}; name a lab of yours`);
   }
 }

@@ -24,7 +24,7 @@ import {
   unwrap,
 } from '@beamtime/platform';
 import { Controller, Inject } from '@nestjs/common';
-import { requireLab } from './corpora.controller.js';
+import { requireLab } from '../require-lab.js';
 import { Viewers } from './viewers.js';
 
 type Anyone = Principal | undefined;

@@ -23,8 +23,8 @@ import {
 import { CreateStudy, FindStudies, ReadResults, type StudyViewer } from '@beamtime/studies';
 import { Controller, Inject, Res } from '@nestjs/common';
 import type { Response } from 'express';
-import { requireLab } from '../catalogue/corpora.controller.js';
 import { Viewers } from '../catalogue/viewers.js';
+import { requireLab } from '../require-lab.js';
 
 type Anyone = Principal | undefined;
 
