@@ -1,0 +1,160 @@
+import { BinaryHeap } from './binary-heap.js';
+
+/** How far down its queue a lab alone would look for a job that fits. */
+export const siloLookAhead = 64;
+
+/**
+ * One job in the schedule that a lab would have had alone. `servedMs` is what it had before it was last started there;
+ * `totalMs` is what it needs, known only once it has really ended.
+ */
+export interface ShadowJob {
+  readonly jobId: string;
+  readonly gpus: number;
+  readonly queuedMs: number;
+  servedMs: number;
+  startedMs: number | null;
+  totalMs: number | null;
+  /** Index of the pool (a cluster of the lab) that it runs in. */
+  pool: number | null;
+  ended: boolean;
+}
+
+export interface ShadowListener {
+  /** It would have been started at home at this moment, or, with an outage, stopped. */
+  changed(job: ShadowJob, nowMs: number): void;
+}
+
+interface Pool {
+  gpus: number;
+  free: number;
+  running: Set<ShadowJob>;
+}
+
+/**
+ * The schedule that one lab would have had alone with its own clusters: first come, first fit, looking ahead
+ * `siloLookAhead` places, without preemption. It knows no duration in advance: a job goes on here until it has really
+ * ended, and ends here when it has had as much service as it really took. A job that has had more service here than in
+ * reality is owed the difference; whoever keeps that debt at zero makes no job end later than it would have at home
+ * (the argument of the fair sojourn protocol, Friedman and Henderson 2003).
+ */
+export class ShadowSilo {
+  private readonly pools: Pool[];
+  private queue: ShadowJob[] = [];
+  private readonly ends = new BinaryHeap<{ atMs: number; job: ShadowJob; startedMs: number }>(
+    (a, b) => a.atMs < b.atMs,
+  );
+
+  constructor(
+    gpusOfPools: readonly number[],
+    private readonly listener: ShadowListener,
+  ) {
+    this.pools = gpusOfPools.map((gpus) => ({ gpus, free: gpus, running: new Set() }));
+  }
+
+  /** A job of the lab joins the queue, or, when it has `startedMs` already, stands where it stood. */
+  add(job: ShadowJob, nowMs: number): void {
+    const pool = job.pool === null ? undefined : this.pools[job.pool];
+    if (job.startedMs !== null && pool !== undefined) {
+      pool.free -= job.gpus;
+      pool.running.add(job);
+      this.expectEnd(job, nowMs);
+      return;
+    }
+    this.queue.push(job);
+    this.startWhatFits(nowMs);
+  }
+
+  /** The job has really ended, after so much service. */
+  ended(job: ShadowJob, totalMs: number, nowMs: number): void {
+    job.totalMs = totalMs;
+    this.expectEnd(job, nowMs);
+    this.advance(nowMs);
+  }
+
+  /** Another number of GPUs from now on; 0 while the cluster is out. What runs there stops and queues again. */
+  resize(pool: number, gpus: number, nowMs: number): void {
+    const at = this.pools[pool];
+    if (at === undefined) return;
+    this.advance(nowMs);
+    if (gpus < at.gpus - at.free) {
+      for (const job of [...at.running]) this.stop(at, job, nowMs);
+      this.queue.sort((a, b) => a.queuedMs - b.queuedMs);
+    }
+    at.free += gpus - at.gpus;
+    at.gpus = gpus;
+    this.startWhatFits(nowMs);
+  }
+
+  /** What would have ended by now has ended, and what waited has taken its place, each at its time. */
+  advance(nowMs: number): void {
+    for (let next = this.ends.peek(); next !== undefined && next.atMs <= nowMs; next = this.ends.peek()) {
+      this.ends.pop();
+      const { job, atMs } = next;
+      const pool = job.pool === null ? undefined : this.pools[job.pool];
+      if (job.ended || job.startedMs !== next.startedMs || pool === undefined) continue;
+      job.ended = true;
+      pool.running.delete(job);
+      pool.free += job.gpus;
+      this.startWhatFits(atMs);
+    }
+  }
+
+  /** When the next thing happens here, as far as is known; Infinity when nothing. */
+  get nextMs(): number {
+    return this.ends.peek()?.atMs ?? Number.POSITIVE_INFINITY;
+  }
+
+  private stop(pool: Pool, job: ShadowJob, nowMs: number): void {
+    pool.running.delete(job);
+    pool.free += job.gpus;
+    job.servedMs += nowMs - (job.startedMs ?? nowMs);
+    job.startedMs = null;
+    job.pool = null;
+    this.queue.push(job);
+    this.listener.changed(job, nowMs);
+  }
+
+  private expectEnd(job: ShadowJob, nowMs: number): void {
+    if (job.startedMs === null || job.totalMs === null || job.ended) return;
+    // Not before now: what ended late in reality could not be known to end earlier here.
+    const atMs = Math.max(nowMs, job.startedMs + job.totalMs - job.servedMs);
+    this.ends.push({ atMs, job, startedMs: job.startedMs });
+  }
+
+  private startWhatFits(nowMs: number): void {
+    let seen = 0;
+    let kept = 0;
+    let at = 0;
+    for (; at < this.queue.length && seen < siloLookAhead && this.hasRoom(); at++) {
+      const job = this.queue[at] as ShadowJob;
+      seen++;
+      if (!this.start(job, nowMs)) this.queue[kept++] = job;
+    }
+    if (kept === at) return;
+    this.queue.splice(kept, at - kept);
+  }
+
+  private hasRoom(): boolean {
+    for (const pool of this.pools) if (pool.free > 0) return true;
+    return false;
+  }
+
+  private start(job: ShadowJob, nowMs: number): boolean {
+    for (const [index, pool] of this.pools.entries()) {
+      if (pool.free < job.gpus) continue;
+      pool.free -= job.gpus;
+      pool.running.add(job);
+      job.pool = index;
+      job.startedMs = nowMs;
+      this.expectEnd(job, nowMs);
+      this.listener.changed(job, nowMs);
+      return true;
+    }
+    return false;
+  }
+}
+
+/** Service that the job has had in the shadow by now, ms. */
+export function shadowServedMs(job: ShadowJob, nowMs: number): number {
+  return job.servedMs + (job.startedMs === null || job.ended ? 0 : Math.max(0, nowMs - job.startedMs));
+}
