@@ -10,6 +10,8 @@ const typeorm = 'node_modules/typeorm/';
 const tests = '([.](int-)?spec|/testing|/conformance)[.]ts$|^libs/testkit/|^test/';
 /** The pure recount of a vote, for anyone who checks a certificate. */
 const tally = '^libs/governance/src/tally[.]ts$';
+/** The pure replay of a workload through the scheduler's decision, for anyone who doubts a figure. */
+const simulate = '^libs/scheduling/src/simulate[.]ts$';
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
@@ -64,7 +66,7 @@ module.exports = {
       from: { path: '^(apps|libs|test)/([^/]+)/' },
       to: {
         path: '^libs/([^/]+)/src/',
-        pathNot: ['^libs/[^/]+/src/(index|testing)[.]ts$', tally, '^$1/$2/'],
+        pathNot: ['^libs/[^/]+/src/(index|testing)[.]ts$', tally, simulate, '^$1/$2/'],
       },
     },
     {
@@ -96,8 +98,13 @@ module.exports = {
       from: { path: outside, pathNot: tests },
       to: {
         path: `${drivers}|${typeorm}|node_modules/@nestjs/|^libs/(platform|${contexts})/`,
-        // The recount and what it computes with are pure, and made to be run by others.
-        pathNot: [tally, '^libs/governance/src/domain/'],
+        // The recount, the replay and what they compute with are pure, and made to be run by others.
+        pathNot: [
+          tally,
+          '^libs/governance/src/domain/',
+          simulate,
+          '^libs/scheduling/src/(domain|simulation)/',
+        ],
         reachable: true,
       },
     },
@@ -107,6 +114,29 @@ module.exports = {
       comment: 'Of the contexts, only cli and demo see anything, and only the recount.',
       from: { path: '^(apps|libs)/([^/]+)/', pathNot: [tests, '^apps/(cli|demo)/', '^libs/governance/'] },
       to: { path: tally },
+    },
+    {
+      name: 'replay-only-by-its-own-door',
+      severity: 'error',
+      comment: 'Services decide on what is, never on a simulation of it.',
+      from: {
+        path: '^(apps|libs)/([^/]+)/',
+        pathNot: [tests, '^apps/cli/', simulate, '^libs/scheduling/src/simulation/'],
+      },
+      to: { path: [simulate, '^libs/scheduling/src/simulation/'] },
+    },
+    {
+      name: 'simulation-is-pure',
+      severity: 'error',
+      comment: 'A replay sees the domain, its own folder and the kernel: no clock, no file, no server.',
+      from: { path: '^libs/scheduling/src/(simulation/|simulate[.]ts$)', pathNot: tests },
+      to: {
+        pathNot: [
+          '^libs/scheduling/src/(domain|simulation)/',
+          '^libs/kernel/src/index[.]ts$',
+          'node_modules/zod/',
+        ],
+      },
     },
     {
       name: 'drivers-only-in-platform',

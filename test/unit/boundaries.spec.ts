@@ -43,6 +43,10 @@ const seeds: readonly [rule: string, file: string, imported: string][] = [
   ['outside-never-reaches-the-control-plane', 'apps/cli/src/all-of-governance.ts', '@beamtime/governance'],
   ['outside-never-reaches-the-control-plane', 'libs/executors/src/queues.ts', 'bullmq'],
   ['recount-only-by-its-own-door', 'apps/gateway/src/recounts.ts', '@beamtime/governance/tally'],
+  ['replay-only-by-its-own-door', 'apps/scheduler/src/foresees.ts', '@beamtime/scheduling/simulate'],
+  ['replay-only-by-its-own-door', 'libs/scheduling/src/foresees.ts', './simulation/replays.js'],
+  ['simulation-is-pure', 'libs/scheduling/src/simulation/reads-files.ts', 'node:fs'],
+  ['simulation-is-pure', 'libs/scheduling/src/simulation/loads.ts', '../load-snapshot.js'],
   ['drivers-only-in-platform', 'libs/access/src/postgres/raw.ts', 'pg'],
   ['drivers-only-in-platform', 'apps/scheduler/src/caches.ts', 'ioredis'],
   ['drivers-only-in-platform', 'libs/catalogue/src/stores.ts', '@aws-sdk/client-s3'],
@@ -59,6 +63,7 @@ const seeds: readonly [rule: string, file: string, imported: string][] = [
 const allowed: readonly [file: string, imported: string][] = [
   ['apps/facility/src/composes.ts', '@beamtime/access-app'],
   ['apps/cli/src/verify.ts', '@beamtime/governance/tally'],
+  ['apps/cli/src/replay.ts', '@beamtime/scheduling/simulate'],
   ['apps/access/src/wires.ts', '@beamtime/access'],
   ['libs/access/src/postgres/rows.ts', 'typeorm'],
   ['libs/access/src/domain/reckons.ts', '@beamtime/kernel'],
@@ -76,6 +81,10 @@ const ground: Readonly<Record<string, string>> = {
   'apps/runner/src/schema.json': '{}',
   'libs/governance/src/tally.ts': "import './domain/count.js';",
   'libs/governance/src/domain/count.ts': 'export {};',
+  'libs/scheduling/src/simulate.ts': "import './simulation/replays.js';",
+  'libs/scheduling/src/simulation/replays.ts': "import '../domain/decides.js';",
+  'libs/scheduling/src/domain/decides.ts': 'export {};',
+  'libs/scheduling/src/load-snapshot.ts': 'export {};',
 };
 
 interface Violation {

@@ -6,6 +6,7 @@ import { registerStatusCommands } from './facility/status-command.js';
 import { registerGovernanceCommands } from './governance/index.js';
 import { registerIdentityCommands } from './identity/index.js';
 import { registerSchedulingCommands } from './scheduling/index.js';
+import { registerSimulateCommands } from './simulate/index.js';
 import { registerStudyCommands } from './studies/index.js';
 import { registerSuiteCommands } from './suites/index.js';
 import { registerTallyCommands } from './tally/index.js';
@@ -19,6 +20,7 @@ export const areas: readonly Area[] = [
   { title: 'Counting, without a facility', register: registerTallyCommands },
   { title: 'Suites of models', register: registerSuiteCommands },
   { title: 'Clusters and jobs', register: registerSchedulingCommands },
+  { title: 'Simulating, without a facility', register: registerSimulateCommands },
   { title: 'Corpora and models', register: registerCatalogueCommands },
   { title: 'Studies', register: registerStudyCommands },
   { title: 'Access and the books', register: registerAccessCommands },

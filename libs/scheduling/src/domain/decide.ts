@@ -1,49 +1,42 @@
+import type { Decisions, Placement, Waiting } from './decisions.js';
 import { leastEntitledGpus } from './entitlements.js';
 import { judgeNow, type Verdict } from './judge-cluster.js';
+import { decideByOrder } from './order/decide-by-order.js';
+import { decideByPacking } from './packing/decide-by-packing.js';
+import { beamtime, type Policy } from './policy.js';
 import type { Owner, Snapshot, SnapshotCluster, WaitingJob } from './snapshot.js';
+
+export type { Decisions, Placement, Preemption, Waiting } from './decisions.js';
 
 /** A job that has waited so long and is next in turn keeps a cluster free for itself, so that gangs do not starve. */
 export const reserveAfterMs = 120_000;
 
-export interface Placement {
-  readonly jobId: string;
-  readonly clusterId: string;
-}
-
-export type WaitCode =
-  | 'capacity'
-  | 'share'
-  | 'reserved'
-  | 'cluster-unavailable'
-  | 'cluster-policy'
-  | 'retry-later'
-  | 'unschedulable';
-
-/** Why a job was not placed, in words. */
-export interface Waiting {
-  readonly jobId: string;
-  /** Its turn in this decision, 1 is first. */
-  readonly position: number;
-  readonly code: WaitCode;
-  readonly detail: string;
-  readonly change: string | null;
-  readonly clusters: readonly { readonly clusterId: string; readonly name: string; readonly says: string }[];
-}
-
-export interface Decisions {
-  readonly place: readonly Placement[];
-  readonly waiting: readonly Waiting[];
+/**
+ * Which waiting jobs start where, and which running ones give way. Pure: the same snapshot, time, seed and policy give
+ * the same answer, in production and in a simulation. Production leaves the policy out.
+ */
+export function decide(
+  snapshot: Snapshot,
+  nowMs: number,
+  seed: number,
+  policy: Policy = beamtime,
+): Decisions {
+  switch (policy.kind) {
+    case 'shares':
+      return decideByShares(snapshot, nowMs, seed);
+    case 'preemptive-order':
+      return decideByOrder(snapshot, policy.rank);
+    case 'packing':
+      return decideByPacking(snapshot, seed, policy.score, policy.workload);
+  }
 }
 
 /**
- * Which waiting jobs start where. Pure: the same snapshot, time and seed give the same answer, in production and in
- * a simulation.
- *
  * Turns go to the owner that runs least for what it is entitled to; among equals to the one that used less lately.
  * Within an owner, higher priority first, then the older job. A gang gets all its GPUs in one cluster, the one that
  * it fills best. Nothing idles for the sake of shares: what an owner leaves is lent to the next.
  */
-export function decide(snapshot: Snapshot, nowMs: number, seed: number): Decisions {
+function decideByShares(snapshot: Snapshot, nowMs: number, seed: number): Decisions {
   const floor = new Floor(snapshot, nowMs, seed);
   const turns = new Turns(snapshot);
   const place: Placement[] = [];
@@ -63,7 +56,7 @@ export function decide(snapshot: Snapshot, nowMs: number, seed: number): Decisio
     turns.charge(job.owner, job.gpus);
     place.push({ jobId: job.jobId, clusterId });
   }
-  return { place, waiting };
+  return { place, waiting, preempt: [], move: [] };
 }
 
 /** Whose turn it is. */

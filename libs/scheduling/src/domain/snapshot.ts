@@ -16,6 +16,25 @@ export interface ClusterPolicy {
   readonly hoursUtc: { readonly from: number; readonly to: number } | null;
 }
 
+/** A machine of a cluster, where the agent reports its machines. */
+export interface SnapshotNode {
+  readonly nodeId: string;
+  readonly gpuType: string | null;
+  /** What is free on each of its GPUs; 1000 is a whole one. */
+  readonly freeGpuMilli: readonly number[];
+  readonly freeCpuMilli: number;
+  readonly freeMemoryMiB: number;
+  /** GPUs that each job on it asked for in all, in thousandths; jobs without GPUs left out. */
+  readonly guestsGpuMilli?: readonly number[];
+}
+
+/** GPUs of one node, by their index, and how much of each. */
+export interface NodeShare {
+  readonly nodeId: string;
+  readonly gpus: readonly number[];
+  readonly gpuShareMilli: number;
+}
+
 export interface SnapshotCluster {
   readonly clusterId: string;
   readonly name: string;
@@ -30,6 +49,10 @@ export interface SnapshotCluster {
   } | null;
   /** GPUs of live attempts by whose share they run on. */
   readonly busyGpus: Readonly<Record<Owner, number>>;
+  /** Live attempts on it; needed by what preempts. */
+  readonly running?: readonly RunningJob[];
+  /** Absent: only the cluster as a whole is known. */
+  readonly nodes?: readonly SnapshotNode[];
 }
 
 /** What placement needs to know of a job. */
@@ -40,6 +63,27 @@ export interface JobRequest {
   readonly gpuType: string | null;
   readonly gpuMemoryMiB: number | null;
   readonly maxSeconds: number;
+  /** How much of each of its GPUs, in thousandths; absent: whole ones. Only a job of one GPU may share it. */
+  readonly gpuShareMilli?: number;
+  readonly cpuMilli?: number;
+  readonly memoryMiB?: number;
+  /** Any of these types of GPU; absent: as `gpuType` says. */
+  readonly gpuTypes?: readonly string[];
+  /** Run time that is left. Only a simulation knows it, for baselines that know the future. */
+  readonly remainingSeconds?: number;
+  /** GPU-seconds that it has had, over all its attempts. */
+  readonly attainedGpuSeconds?: number;
+  /** Its place in the line that a baseline with queues keeps; less is earlier. */
+  readonly place?: number;
+}
+
+export interface RunningJob extends JobRequest {
+  readonly jobId: string;
+  readonly attempt: number;
+  readonly submittedMs: number;
+  readonly startedMs: number;
+  /** Where it runs, where that is known. */
+  readonly on?: readonly NodeShare[];
 }
 
 export interface WaitingJob extends JobRequest {

@@ -1,0 +1,1 @@
+export { registerSimulateCommand as registerSimulateCommands } from './simulate-command.js';

@@ -1,0 +1,50 @@
+import type { Command } from 'commander';
+import type { CliIo } from '../core/cli-io.js';
+import { examples } from '../core/examples.js';
+import { UsageError } from '../core/usage-error.js';
+import { oneOf } from './find-data.js';
+import { replayMuri } from './replay-muri.js';
+
+export interface SimulateOptions {
+  readonly scenario: string;
+  readonly policy: string;
+  readonly seed: string;
+  readonly trace?: string;
+  readonly cluster?: string;
+  readonly overheads?: string;
+}
+
+type Replay = (io: CliIo, options: SimulateOptions, seed: number) => Promise<void>;
+
+const scenarios: Readonly<Record<string, Replay>> = { muri: replayMuri };
+
+const seedMax = 2 ** 32 - 1;
+
+export function registerSimulateCommand(program: Command, io: CliIo): void {
+  examples(
+    program
+      .command('simulate')
+      .description(
+        'replay a published workload through the scheduler of Beamtime under a simulated clock, without a server',
+      )
+      .requiredOption('--scenario <name>', `the workload: ${Object.keys(scenarios).join(', ')}`)
+      .requiredOption('--policy <name>', 'whose turn it is. muri: srtf, srsf, tiresias')
+      .option('--trace <file>', 'muri: the jobs, a path below BEAMTIME_DATA/traces, or any other')
+      .option('--cluster <file>', 'muri: switches, nodes and GPUs (n8g8.csv beside the trace)')
+      .option('--overheads <file>', 'muri: restart overheads (published.json beside the trace)')
+      .option('--seed <number>', 'all that is drawn by lot follows from it', '42')
+      .action(async (options: SimulateOptions) => {
+        const scenario = oneOf('--scenario', Object.keys(scenarios), options.scenario);
+        await scenarios[scenario]?.(io, options, readSeed(options.seed));
+      }),
+    'simulate --scenario muri --trace muri/trace1.csv --policy srsf',
+    'simulate --scenario muri --trace ~/mine.csv --cluster ~/n4g8.csv --policy srtf --json',
+  );
+}
+
+function readSeed(text: string): number {
+  const seed = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(seed <= seedMax))
+    throw new UsageError(`--seed must be a whole number from 0 to ${seedMax}, not ${text}`);
+  return seed;
+}

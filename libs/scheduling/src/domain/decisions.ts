@@ -1,0 +1,48 @@
+import type { NodeShare } from './snapshot.js';
+
+export interface Placement {
+  readonly jobId: string;
+  readonly clusterId: string;
+  /** Which GPUs of which nodes, where the cluster reports its nodes. */
+  readonly nodes?: readonly NodeShare[];
+}
+
+/** A running attempt that is to give its GPUs back. */
+export interface Preemption {
+  readonly jobId: string;
+  readonly attempt: number;
+  readonly reason: string;
+}
+
+/** A running attempt that goes on, on other GPUs. */
+export interface Move extends Placement {
+  readonly attempt: number;
+}
+
+export type WaitCode =
+  | 'capacity'
+  | 'share'
+  | 'reserved'
+  | 'cluster-unavailable'
+  | 'cluster-policy'
+  | 'retry-later'
+  | 'unschedulable';
+
+/** Why a job was not placed, in words. */
+export interface Waiting {
+  readonly jobId: string;
+  /** Its turn in this decision, 1 is first. */
+  readonly position: number;
+  readonly code: WaitCode;
+  readonly detail: string;
+  readonly change: string | null;
+  readonly clusters: readonly { readonly clusterId: string; readonly name: string; readonly says: string }[];
+}
+
+export interface Decisions {
+  readonly place: readonly Placement[];
+  readonly preempt: readonly Preemption[];
+  readonly move: readonly Move[];
+  /** The production policy explains every job that it leaves waiting; the baselines explain none. */
+  readonly waiting: readonly Waiting[];
+}

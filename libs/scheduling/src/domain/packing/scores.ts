@@ -1,0 +1,8 @@
+export type PackingScore =
+  | 'random'
+  | 'dot-product'
+  | 'clustering'
+  | 'packing'
+  | 'best-fit'
+  | 'fgd'
+  | 'beamtime';
