@@ -1,5 +1,8 @@
 import {
+  type AdvanceItem,
   acceptAttempt,
+  advanceAttempts,
+  type BodyOf,
   commitArtifact,
   commitCheckpoint,
   commitEvaluation,
@@ -24,8 +27,10 @@ import {
   Input,
   unwrap,
 } from '@beamtime/platform';
+import { present } from '@beamtime/kernel';
 import {
-  AcceptAttempt,
+  type Advance,
+  AdvanceAttempts,
   type AttemptClaim,
   CommitEvaluation,
   CommitFiles,
@@ -34,7 +39,6 @@ import {
   RecordEvents,
   RecordLogs,
   RegisterAgent,
-  ReportAttempt,
   SyncAgent,
 } from '@beamtime/scheduling';
 import { Controller, Inject } from '@nestjs/common';
@@ -50,8 +54,7 @@ export class AgentsController {
   constructor(
     @Inject(RegisterAgent) private readonly register: RegisterAgent,
     @Inject(SyncAgent) private readonly syncAgent: SyncAgent,
-    @Inject(AcceptAttempt) private readonly offers: AcceptAttempt,
-    @Inject(ReportAttempt) private readonly reports: ReportAttempt,
+    @Inject(AdvanceAttempts) private readonly attempts: AdvanceAttempts,
     @Inject(RecordLogs) private readonly logs: RecordLogs,
     @Inject(RecordEvents) private readonly events: RecordEvents,
     @Inject(CommitFiles) private readonly files: CommitFiles,
@@ -91,30 +94,46 @@ export class AgentsController {
     return unwrap(await this.syncAgent.execute({ clusterId: agent.clusterId, ...input.body }, gone));
   }
 
+  @Endpoint(advanceAttempts)
+  async advance(
+    @Input() input: InputOf<typeof advanceAttempts>,
+    @Agent() agent: AgentPrincipal,
+  ): Promise<ResponseOf<typeof advanceAttempts>> {
+    const { incarnation, items } = input.body;
+    const results = unwrap(
+      await this.attempts.execute({ clusterId: agent.clusterId, incarnation, items: items.map(advanceOf) }),
+    );
+    return {
+      results: results.map((one) =>
+        one.ok
+          ? { ok: true, assignment: one.value }
+          : { ok: false, problem: { code: one.error.code, detail: one.error.detail } },
+      ),
+    };
+  }
+
   @Endpoint(acceptAttempt)
   async accept(
     @Input() input: InputOf<typeof acceptAttempt>,
     @Agent() agent: AgentPrincipal,
   ): Promise<ResponseOf<typeof acceptAttempt>> {
-    return unwrap(await this.offers.accept(claim(agent, input)));
+    return present(
+      unwrap(await this.attempts.one(claim(agent, input), { kind: 'accept' })),
+      'an assignment for what was accepted',
+    );
   }
 
   @Endpoint(declineAttempt)
   async decline(@Input() input: InputOf<typeof declineAttempt>, @Agent() agent: AgentPrincipal) {
-    unwrap(await this.offers.decline(claim(agent, input), input.body.reason));
+    const { reason } = input.body;
+    unwrap(await this.attempts.one(claim(agent, input), { kind: 'decline', reason }));
     return {};
   }
 
   @Endpoint(reportAttempt)
   async report(@Input() input: InputOf<typeof reportAttempt>, @Agent() agent: AgentPrincipal) {
-    const { state, reason, exitCode, retriable } = input.body;
     unwrap(
-      await this.reports.execute(claim(agent, input), {
-        state,
-        reason: reason ?? null,
-        exitCode: exitCode ?? null,
-        retriable,
-      }),
+      await this.attempts.one(claim(agent, input), { kind: 'report', ...reportOf(input.body) }),
     );
     return {};
   }
@@ -174,6 +193,14 @@ export class AgentsController {
   ): Promise<ResponseOf<typeof commitArtifact>> {
     return unwrap(await this.files.commitArtifact(claim(agent, input), input.body));
   }
+}
+
+function advanceOf(item: AdvanceItem): Advance {
+  return item.kind === 'report' ? { ...item, ...reportOf(item) } : item;
+}
+
+function reportOf({ state, reason, exitCode, retriable }: Omit<BodyOf<typeof reportAttempt>, 'incarnation'>) {
+  return { state, reason: reason ?? null, exitCode: exitCode ?? null, retriable };
 }
 
 function claim(agent: AgentPrincipal, input: Claimed): AttemptClaim {

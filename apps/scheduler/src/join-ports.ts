@@ -43,8 +43,8 @@ export const schedulingPorts: Provider[] = [
     inject: [ChargeJobs],
     useFactory: (charge: ChargeJobs): GpuAccounts => ({
       hold: (tx, hold) => charge.hold(tx, hold),
-      settle: async (tx, settled) => {
-        await charge.settle(tx, settled);
+      settleAll: async (tx, settled) => {
+        await charge.settleAll(tx, settled);
       },
     }),
   },

@@ -6,6 +6,8 @@
  *   `scheduling.agent-superseded` (409) from then on, everywhere.
  * - `sync` is a long poll: it renews the leases of the attempts it names, carries inventory and states up, and
  *   offers, cancels and stops down. The server dictates all intervals.
+ * - `advance` carries many accepts, declines and reports of any attempts in one call and one commit; each is answered
+ *   by itself, so one that is fenced stops none of the others. The calls for one attempt do the same, one by one.
  * - Whatever is written for an attempt carries (job, attempt number, incarnation). If that no longer matches, no row
  *   changes and the answer is `scheduling.attempt-fenced` (409): the agent stops the attempt at once.
  * - An agent stops an attempt itself before its lease ends, counted from when it *sent* the sync that was answered.
@@ -23,6 +25,8 @@ const fencing = ['scheduling.agent-superseded', 'scheduling.attempt-fenced'] as 
 
 export const agentLimits = {
   attemptsPerSync: 10_000,
+  /** What one `advance` carries: enough to share a commit, few enough that an answer with assignments stays small. */
+  itemsPerAdvance: 200,
   eventsPerReport: 500,
   logChunksPerReport: 50,
   filesPerFolder: 2_000,
@@ -91,6 +95,11 @@ export const syncAgent = endpoint({
       .array(attemptRefSchema.extend({ state: attemptStateSchema }))
       .max(agentLimits.attemptsPerSync)
       .describe('All attempts that this process holds'),
+    heard: z
+      .array(attemptRefSchema.extend({ what: z.enum(['offer', 'cancel', 'preempt']) }))
+      .max(agentLimits.attemptsPerSync)
+      .default([])
+      .describe('What it has heard and not answered yet: these alone are no reason to answer at once'),
     wait: z.boolean().default(true).describe('Whether the server may keep the request open'),
   }),
   bodyLimitBytes: agentLimits.reportBytes,
@@ -124,6 +133,18 @@ export const stagedInputSchema = z.object({
 });
 export type StagedInput = z.infer<typeof stagedInputSchema>;
 
+export const attemptAssignmentSchema = z.object({
+  runner: runnerJob,
+  inputs: z.array(stagedInputSchema),
+  resume: z
+    .object({ step: z.number().int(), files: z.array(stagedInputSchema) })
+    .nullable()
+    .describe('Where an earlier attempt stopped; paths begin with the folder in which the runner looks'),
+  resources: jobResourcesSchema,
+  secondsLeft: z.number().int().describe('Of the running time of the job; the agent ends it then'),
+  modelId: idText('mdl').nullable(),
+});
+
 export const acceptAttempt = endpoint({
   id: 'agent.accept',
   method: 'POST',
@@ -132,17 +153,7 @@ export const acceptAttempt = endpoint({
   summary: 'Take an offer: starts the lease and answers what to stage and run; again gives fresh URLs',
   params: attemptParams,
   body: z.object({ incarnation }),
-  response: z.object({
-    runner: runnerJob,
-    inputs: z.array(stagedInputSchema),
-    resume: z
-      .object({ step: z.number().int(), files: z.array(stagedInputSchema) })
-      .nullable()
-      .describe('Where an earlier attempt stopped; paths begin with the folder in which the runner looks'),
-    resources: jobResourcesSchema,
-    secondsLeft: z.number().int().describe('Of the running time of the job; the agent ends it then'),
-    modelId: idText('mdl').nullable(),
-  }),
+  response: attemptAssignmentSchema,
   errors: fencing,
 });
 export type AttemptAssignment = z.infer<typeof acceptAttempt.response>;
@@ -159,6 +170,16 @@ export const declineAttempt = endpoint({
   errors: fencing,
 });
 
+export const attemptReportSchema = z.object({
+  state: z.enum(['staging', 'running', 'finalizing', 'succeeded', 'failed', 'cancelled', 'preempted']),
+  reason: z.string().max(2_000).optional(),
+  exitCode: z.number().int().optional(),
+  retriable: z
+    .boolean()
+    .default(true)
+    .describe('With failed: whether another attempt may end otherwise (not after bad input)'),
+});
+
 export const reportAttempt = endpoint({
   id: 'agent.report',
   method: 'POST',
@@ -166,19 +187,47 @@ export const reportAttempt = endpoint({
   access: agentAccess,
   summary: 'An attempt has moved on; repeating the same state is harmless',
   params: attemptParams,
-  body: z.object({
-    incarnation,
-    state: z.enum(['staging', 'running', 'finalizing', 'succeeded', 'failed', 'cancelled', 'preempted']),
-    reason: z.string().max(2_000).optional(),
-    exitCode: z.number().int().optional(),
-    retriable: z
-      .boolean()
-      .default(true)
-      .describe('With failed: whether another attempt may end otherwise (not after bad input)'),
-  }),
+  body: attemptReportSchema.extend({ incarnation }),
   response: z.object({}),
   errors: fencing,
 });
+
+export const advanceItemSchema = z.discriminatedUnion('kind', [
+  attemptRefSchema.extend({ kind: z.literal('accept') }),
+  attemptRefSchema.extend({ kind: z.literal('decline'), reason: z.string().max(500) }),
+  attemptRefSchema.extend({ kind: z.literal('report'), ...attemptReportSchema.shape }),
+]);
+export type AdvanceItem = z.output<typeof advanceItemSchema>;
+
+export const advanceAttempts = endpoint({
+  id: 'agent.advance',
+  method: 'POST',
+  path: '/agent/advance',
+  access: agentAccess,
+  summary: 'Many accepts, declines and reports in one call and one commit; repeating it is harmless',
+  description:
+    'Done in order, each answered by itself as its own call would: an item that is fenced or refused changes nothing and stops none of the others.',
+  body: z.object({
+    incarnation,
+    items: z.array(advanceItemSchema).min(1).max(agentLimits.itemsPerAdvance),
+  }),
+  bodyLimitBytes: agentLimits.reportBytes,
+  response: z.object({
+    results: z
+      .array(
+        z.discriminatedUnion('ok', [
+          z.object({
+            ok: z.literal(true),
+            assignment: attemptAssignmentSchema.nullable().describe('With accept: what to stage and run'),
+          }),
+          z.object({ ok: z.literal(false), problem: z.object({ code: z.string(), detail: z.string() }) }),
+        ]),
+      )
+      .describe('One for each item, in its order'),
+  }),
+  errors: ['scheduling.agent-superseded'],
+});
+export type AdvanceResult = z.output<typeof advanceAttempts.response>['results'][number];
 
 export const reportLogs = endpoint({
   id: 'agent.logs',

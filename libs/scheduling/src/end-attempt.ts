@@ -1,12 +1,18 @@
-import { invariant, isTerminal, type JobId } from '@beamtime/kernel';
+import { invariant, isTerminal } from '@beamtime/kernel';
 import type { Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { type AfterAttempt, afterAttempt } from './domain/after-attempt.js';
 import { attemptLifecycle, type EndedAttempt } from './domain/attempt-lifecycle.js';
 import { gpuSecondsOf, usageHalfLifeMs } from './domain/gpu-seconds.js';
-import { type JobState, jobLifecycle } from './domain/job-lifecycle.js';
+import { jobLifecycle } from './domain/job-lifecycle.js';
 import { GPU_ACCOUNTS, type GpuAccounts } from './ports.js';
-import { type AttemptRecord, appendHistory, type JobRecord } from './postgres/job-records.js';
+import {
+  type AttemptRecord,
+  appendHistoryAll,
+  attemptKey,
+  type HistoryEntry,
+  type JobRecord,
+} from './postgres/job-records.js';
 
 export interface AttemptOutcome {
   readonly state: EndedAttempt;
@@ -17,142 +23,228 @@ export interface AttemptOutcome {
   readonly actor: string;
 }
 
+/** An attempt that ends, with its job, which the caller has locked. */
+export interface AttemptEnd {
+  readonly job: JobRecord;
+  readonly attempt: AttemptRecord;
+  readonly outcome: AttemptOutcome;
+}
+
+/** What one end comes to, before it is written. */
+interface Closed extends AttemptEnd {
+  readonly seconds: number;
+  readonly gpuSeconds: number;
+  readonly failures: number;
+  readonly next: AfterAttempt;
+}
+
+/** A job that ends, with or without an attempt. */
+interface JobEnd {
+  readonly job: JobRecord;
+  readonly state: 'succeeded' | 'failed' | 'cancelled';
+  readonly reason: string | null;
+  readonly actor: string;
+}
+/** What of a job's row is only known when it has been written. */
+interface EndedRow {
+  id: string;
+  gpu_seconds_used: string;
+  attempts: number;
+  ended_at: Date | null;
+}
+
 /**
- * The one place where an attempt ends: its GPU-seconds are counted, and the job ends or queues again. The caller
- * holds the lock of the job and has seen that the attempt may move to this state.
+ * The one place where attempts end: their GPU-seconds are counted, and their jobs end or queue again. The caller holds
+ * the locks of the jobs and has seen that each attempt may move to its state. However many end at once, it is the same
+ * handful of statements.
  */
 @Injectable()
 export class EndAttempt {
   constructor(@Inject(GPU_ACCOUNTS) private readonly accounts: GpuAccounts) {}
 
   async end(tx: Tx, job: JobRecord, attempt: AttemptRecord, outcome: AttemptOutcome): Promise<AfterAttempt> {
+    const [next] = await this.endAll(tx, [{ job, attempt, outcome }]);
+    invariant(next !== undefined, 'one end has one consequence');
+    return next;
+  }
+
+  /** Ends attempts of different jobs; answers what becomes of each job, in their order. */
+  async endAll(tx: Tx, ends: readonly AttemptEnd[]): Promise<AfterAttempt[]> {
+    if (ends.length === 0) return [];
+    const closed = await measure(tx, ends);
+    await closeAttempts(tx, closed);
+    const rows = await moveJobs(tx, closed);
+    await appendHistoryAll(tx, closed.flatMap(historyOf));
+    await addUsage(tx, closed);
+    const jobEnds = closed.flatMap(({ job, next, outcome }) =>
+      next.kind === 'end' ? [{ job, state: next.state, reason: next.reason, actor: outcome.actor }] : [],
+    );
+    await this.settle(tx, jobEnds, rows);
+    tx.knock('schedule');
+    return closed.map(({ next }) => next);
+  }
+
+  /** Ends a job that has no live attempt: settles its hold and tells the other contexts. */
+  async endJob(
+    tx: Tx,
+    job: JobRecord,
+    state: JobEnd['state'],
+    reason: string | null,
+    actor: string,
+  ): Promise<void> {
+    invariant(!isTerminal(jobLifecycle, job.state), `job ${job.state} → ${state}`);
+    const rows = await tx.rows<EndedRow>(
+      `UPDATE scheduling.job SET state = $2, reason = $3, ended_at = now(), updated_at = now(), retry_at = NULL
+       WHERE id = $1 RETURNING id, gpu_seconds_used, attempts, ended_at`,
+      [job.id, state, reason],
+    );
+    const entry = { jobId: job.id, attempt: null, subject: 'job', from: job.state, to: state } as const;
+    await appendHistoryAll(tx, [{ ...entry, actor, reason }]);
+    await this.settle(tx, [{ job, state, reason, actor }], rows);
+  }
+
+  /** Settles the holds of jobs that have just ended, and records the facts. */
+  private async settle(tx: Tx, ends: readonly JobEnd[], rows: readonly EndedRow[]): Promise<void> {
+    if (ends.length === 0) return;
+    const rowOf = new Map(rows.map((row) => [row.id, row]));
+    const ended = ends.map((end) => {
+      const row = rowOf.get(end.job.id);
+      invariant(row?.ended_at != null, 'the job is locked');
+      return { ...end, endedAt: row.ended_at, attempts: row.attempts, used: Number(row.gpu_seconds_used) };
+    });
+    const charged = ended.filter(({ job }) => job.account !== null);
+    await this.accounts.settleAll(
+      tx,
+      charged.map(({ job, used }) => ({ jobId: job.id, usedGpuSeconds: used })),
+    );
+    await tx.recordAll(
+      'job.ended',
+      ended.map(({ job, state, reason, attempts, used, endedAt }) => ({
+        jobId: job.id,
+        kind: job.kind,
+        state,
+        attempts,
+        gpuSecondsUsed: used,
+        modelId: job.model_id,
+        suiteId: job.suite_id,
+        studyId: job.study_id,
+        reason,
+        at: endedAt.toISOString(),
+      })),
+    );
+  }
+}
+
+/** How long each attempt ran, and what follows. A lost one is charged to when its agent was last heard of. */
+async function measure(tx: Tx, ends: readonly AttemptEnd[]): Promise<Closed[]> {
+  const rows = await tx.rows<{ job_id: string; number: number; to_now: number | null; to_heard: number | null }>(
+    `SELECT job_id, number, (extract(epoch FROM clock_timestamp() - running_at) * 1000)::float8 AS to_now,
+       (extract(epoch FROM coalesce(renewed_at, running_at) - running_at) * 1000)::float8 AS to_heard
+     FROM scheduling.attempt WHERE (job_id, number) IN (SELECT * FROM unnest($1::text[], $2::int[]))`,
+    [ends.map(({ job }) => job.id), ends.map(({ attempt }) => attempt.number)],
+  );
+  const ran = new Map(rows.map((row) => [attemptKey({ jobId: row.job_id, attempt: row.number }), row]));
+  return ends.map((end) => {
+    const { job, attempt, outcome } = end;
     const moves: readonly string[] = attemptLifecycle[attempt.state];
     invariant(moves.includes(outcome.state), `attempt ${attempt.state} → ${outcome.state}`);
-    const used = await this.closeAttempt(tx, job, attempt, outcome);
+    const times = ran.get(attemptKey({ jobId: job.id, attempt: attempt.number }));
+    const runningMs = (outcome.state === 'lost' ? times?.to_heard : times?.to_now) ?? 0;
+    const seconds = Math.ceil(Math.max(0, runningMs) / 1000);
     const failures = job.failures + (outcome.state === 'failed' || outcome.state === 'lost' ? 1 : 0);
     const next = afterAttempt(outcome.state, outcome.reason, {
       cancelRequested: job.cancel_requested_at !== null,
       cancelReason: job.cancel_reason,
       failures,
       attemptLimit: job.attempt_limit,
-      secondsUsed: job.seconds_used + used.seconds,
+      secondsUsed: job.seconds_used + seconds,
       maxSeconds: job.max_seconds,
       retriable: outcome.retriable,
     });
-    await tx.rows(
-      `UPDATE scheduling.job SET failures = $2, seconds_used = seconds_used + $3,
-         gpu_seconds_used = gpu_seconds_used + $4, updated_at = now()
-       WHERE id = $1`,
-      [job.id, failures, used.seconds, used.gpuSeconds],
-    );
-    if (next.kind === 'end') await this.endJob(tx, job, next.state, next.reason, outcome.actor);
-    else await this.requeue(tx, job, next.waitMs, next.reason, outcome.actor);
-    tx.knock('schedule');
-    return next;
-  }
+    return { ...end, seconds, gpuSeconds: gpuSecondsOf(attempt.gpus, runningMs), failures, next };
+  });
+}
 
-  private async closeAttempt(
-    tx: Tx,
-    job: JobRecord,
-    attempt: AttemptRecord,
-    outcome: AttemptOutcome,
-  ): Promise<{ seconds: number; gpuSeconds: number }> {
-    // A lost attempt is charged to when its agent was last heard of, any other to now.
-    const measured = await tx.row<{ running_ms: number | null }>(
-      `SELECT (extract(epoch FROM (CASE WHEN $3 THEN coalesce(renewed_at, running_at) ELSE clock_timestamp() END)
-         - running_at) * 1000)::float8 AS running_ms
-       FROM scheduling.attempt WHERE job_id = $1 AND number = $2`,
-      [job.id, attempt.number, outcome.state === 'lost'],
-    );
-    const runningMs = measured?.running_ms ?? 0;
-    const seconds = Math.ceil(Math.max(0, runningMs) / 1000);
-    const gpuSeconds = gpuSecondsOf(attempt.gpus, runningMs);
-    const changed = await tx.changed(
-      `UPDATE scheduling.attempt SET state = $3, ended_at = now(), reason = $4, exit_code = $5, gpu_seconds = $6
-       WHERE job_id = $1 AND number = $2 AND state = $7`,
-      [job.id, attempt.number, outcome.state, outcome.reason, outcome.exitCode, gpuSeconds, attempt.state],
-    );
-    invariant(changed === 1, 'the job lock keeps its attempt from changing');
-    await appendHistory(tx, {
+async function closeAttempts(tx: Tx, closed: readonly Closed[]): Promise<void> {
+  const changed = await tx.changed(
+    `UPDATE scheduling.attempt a SET state = e.state, ended_at = now(), reason = e.reason, exit_code = e.exit_code,
+       gpu_seconds = e.gpu_seconds
+     FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::int[], $7::bigint[])
+       AS e (job_id, number, was, state, reason, exit_code, gpu_seconds)
+     WHERE a.job_id = e.job_id AND a.number = e.number AND a.state = e.was`,
+    [
+      closed.map(({ job }) => job.id),
+      closed.map(({ attempt }) => attempt.number),
+      closed.map(({ attempt }) => attempt.state),
+      closed.map(({ outcome }) => outcome.state),
+      closed.map(({ outcome }) => outcome.reason),
+      closed.map(({ outcome }) => outcome.exitCode),
+      closed.map(({ gpuSeconds }) => gpuSeconds),
+    ],
+  );
+  invariant(changed === closed.length, 'the job lock keeps its attempt from changing');
+}
+
+/** Counts the use and ends each job or puts it back into the queue. */
+function moveJobs(tx: Tx, closed: readonly Closed[]): Promise<EndedRow[]> {
+  return tx.rows<EndedRow>(
+    `UPDATE scheduling.job j SET failures = e.failures, seconds_used = j.seconds_used + e.seconds,
+       gpu_seconds_used = j.gpu_seconds_used + e.gpu_seconds, updated_at = now(), state = e.state,
+       reason = CASE WHEN e.state = 'queued' THEN j.reason ELSE e.reason END,
+       ended_at = CASE WHEN e.state = 'queued' THEN NULL ELSE now() END,
+       retry_at = CASE WHEN e.wait_ms > 0 THEN now() + e.wait_ms * interval '1 millisecond' END
+     FROM unnest($1::text[], $2::int[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::float8[])
+       AS e (id, failures, seconds, gpu_seconds, state, reason, wait_ms)
+     WHERE j.id = e.id RETURNING j.id, j.gpu_seconds_used, j.attempts, j.ended_at`,
+    [
+      closed.map(({ job }) => job.id),
+      closed.map(({ failures }) => failures),
+      closed.map(({ seconds }) => seconds),
+      closed.map(({ gpuSeconds }) => gpuSeconds),
+      closed.map(({ next }) => (next.kind === 'end' ? next.state : 'queued')),
+      closed.map(({ next }) => next.reason),
+      closed.map(({ next }) => (next.kind === 'end' ? 0 : next.waitMs)),
+    ],
+  );
+}
+
+function historyOf({ job, attempt, outcome, next }: Closed): HistoryEntry[] {
+  const { actor } = outcome;
+  return [
+    {
       jobId: job.id,
       attempt: attempt.number,
       subject: 'attempt',
       from: attempt.state,
       to: outcome.state,
-      actor: outcome.actor,
+      actor,
       reason: outcome.reason,
-    });
-    if (gpuSeconds > 0) await addUsage(tx, job.owner, gpuSeconds);
-    return { seconds, gpuSeconds };
-  }
-
-  private async requeue(
-    tx: Tx,
-    job: JobRecord,
-    waitMs: number,
-    reason: string,
-    actor: string,
-  ): Promise<void> {
-    await tx.rows(
-      `UPDATE scheduling.job SET state = 'queued', retry_at = now() + $2 * interval '1 millisecond' WHERE id = $1`,
-      [job.id, waitMs],
-    );
-    await this.note(tx, job, 'queued', actor, reason);
-  }
-
-  /** Ends a job, with or without an attempt: settles its hold and tells the other contexts. */
-  async endJob(
-    tx: Tx,
-    job: JobRecord,
-    state: 'succeeded' | 'failed' | 'cancelled',
-    reason: string | null,
-    actor: string,
-  ): Promise<void> {
-    invariant(!isTerminal(jobLifecycle, job.state), `job ${job.state} → ${state}`);
-    const ended = await tx.row<{ gpu_seconds_used: string; attempts: number; ended_at: Date }>(
-      `UPDATE scheduling.job SET state = $2, reason = $3, ended_at = now(), updated_at = now(), retry_at = NULL
-       WHERE id = $1 RETURNING gpu_seconds_used, attempts, ended_at`,
-      [job.id, state, reason],
-    );
-    invariant(ended !== undefined, 'the job is locked');
-    await this.note(tx, job, state, actor, reason);
-    const gpuSecondsUsed = Number(ended.gpu_seconds_used);
-    if (job.account !== null) {
-      await this.accounts.settle(tx, { jobId: job.id as JobId, usedGpuSeconds: gpuSecondsUsed });
-    }
-    await tx.record('job.ended', {
-      jobId: job.id,
-      kind: job.kind,
-      state,
-      attempts: ended.attempts,
-      gpuSecondsUsed,
-      modelId: job.model_id,
-      suiteId: job.suite_id,
-      studyId: job.study_id,
-      reason,
-      at: ended.ended_at.toISOString(),
-    });
-  }
-
-  private note(tx: Tx, job: JobRecord, to: JobState, actor: string, reason: string | null): Promise<void> {
-    return appendHistory(tx, {
+    },
+    {
       jobId: job.id,
       attempt: null,
       subject: 'job',
       from: job.state,
-      to,
+      to: next.kind === 'end' ? next.state : 'queued',
       actor,
-      reason,
-    });
-  }
+      reason: next.reason,
+    },
+  ];
 }
 
-/** Adds to what an owner used lately; what was there decays first. */
-async function addUsage(tx: Tx, owner: string, gpuSeconds: number): Promise<void> {
+/** Adds to what owners used lately, in the order of their ids; what was there decays first. */
+async function addUsage(tx: Tx, closed: readonly Closed[]): Promise<void> {
+  const used = new Map<string, number>();
+  for (const { job, gpuSeconds } of closed) {
+    if (gpuSeconds > 0) used.set(job.owner, (used.get(job.owner) ?? 0) + gpuSeconds);
+  }
+  if (used.size === 0) return;
+  const owners = [...used].sort(([a], [b]) => (a < b ? -1 : 1));
   await tx.rows(
-    `INSERT INTO scheduling.owner_usage AS u (owner, gpu_seconds, as_of) VALUES ($1, $2, now())
-     ON CONFLICT (owner) DO UPDATE SET as_of = now(), gpu_seconds = $2 + u.gpu_seconds *
+    `INSERT INTO scheduling.owner_usage AS u (owner, gpu_seconds, as_of)
+     SELECT owner, gpu_seconds, now() FROM unnest($1::text[], $2::float8[]) AS e (owner, gpu_seconds)
+     ON CONFLICT (owner) DO UPDATE SET as_of = now(), gpu_seconds = excluded.gpu_seconds + u.gpu_seconds *
        power(2, -greatest(0, extract(epoch FROM now() - u.as_of) * 1000)::float8 / $3)`,
-    [owner, gpuSeconds, usageHalfLifeMs],
+    [owners.map(([owner]) => owner), owners.map(([, gpuSeconds]) => gpuSeconds), usageHalfLifeMs],
   );
 }

@@ -1,4 +1,4 @@
-export { AcceptAttempt } from './agent/accept-attempt.js';
+export { type Advance, AdvanceAttempts } from './agent/advance-attempts.js';
 export { AdmitTunnel } from './agent/admit-tunnel.js';
 export { CommitEvaluation } from './agent/commit-evaluation.js';
 export { CommitFiles } from './agent/commit-files.js';
@@ -6,7 +6,6 @@ export type { AttemptClaim } from './agent/fence.js';
 export { RecordEvents } from './agent/record-events.js';
 export { RecordLogs } from './agent/record-logs.js';
 export { RegisterAgent } from './agent/register-agent.js';
-export { ReportAttempt } from './agent/report-attempt.js';
 export { SyncAgent } from './agent/sync-agent.js';
 export { AgentBell } from './agent-bell.js';
 export { CancelJob } from './cancel-job.js';

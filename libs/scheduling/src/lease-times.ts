@@ -11,7 +11,8 @@ export function leaseTimes(leaseTtlMs: number): LeaseTimes {
     skewMs: Math.min(quarter, 5_000),
     offerTtlMs: leaseTtlMs,
     longPollMs: Math.min(quarter, 10_000),
-    pollIntervalMs: Math.min(Math.floor(leaseTtlMs / 20), 1_000),
+    // Only between two answers that said something new: a sync that hears nothing waits by itself.
+    pollIntervalMs: Math.min(Math.floor(leaseTtlMs / 20), 100),
     stopMarginMs: Math.min(quarter, 15_000),
     // Before its leases are given up, so that nothing is offered again to a cluster that has just been lost.
     downAfterMs: leaseTtlMs,

@@ -7,12 +7,15 @@ import type { Tx } from '@beamtime/platform';
  * inside the caller's transaction, so that a job and its hold exist together or not at all.
  */
 
-/** The ledger's side of a job. Both calls may be repeated: the job's id makes them idempotent. */
+/** The ledger's side of jobs. Both calls may be repeated: a job's id makes them idempotent. */
 export interface GpuAccounts {
   /** Sets GPU-seconds aside before the first offer; an account that cannot cover them refuses. */
   hold(tx: Tx, hold: GpuHold): Promise<Result<void, Problem<ProblemCode>>>;
-  /** Books what was used and gives back the rest, once, when the job has ended. */
-  settle(tx: Tx, settled: { readonly jobId: JobId; readonly usedGpuSeconds: number }): Promise<void>;
+  /** Books what each of these jobs used and gives back the rest, once, when it has ended. */
+  settleAll(
+    tx: Tx,
+    settled: readonly { readonly jobId: JobId; readonly usedGpuSeconds: number }[],
+  ): Promise<void>;
 }
 export interface GpuHold {
   readonly jobId: JobId;

@@ -16,12 +16,16 @@ import { RunCycle } from './run-cycle.js';
 
 /** Without any knock the leader looks this often. */
 const cycleEveryMs = 500;
+/** From one cycle's begin to the next: under load, what happens meanwhile is decided together. */
+const cycleSpacingMs = 50;
 
 /** Runs the cycle in whichever instance leads; the others stand by and take over. */
 @Injectable()
 export class Scheduler implements OnApplicationBootstrap, OnApplicationShutdown {
   private handle: LeaderHandle | undefined;
   private readonly cycleSeconds: Histogram;
+  private readonly partSeconds: Histogram;
+  private lastBeganMs = Number.NEGATIVE_INFINITY;
   private readonly waitingJobs: Gauge;
 
   constructor(
@@ -35,6 +39,13 @@ export class Scheduler implements OnApplicationBootstrap, OnApplicationShutdown 
       name: 'beamtime_scheduler_cycle_seconds',
       help: 'Time of one cycle of the scheduler: sweep, snapshot, decide, apply',
       buckets: [0.005, 0.02, 0.1, 0.5, 2, 10],
+      registers: [metrics.registry],
+    });
+    this.partSeconds = new Histogram({
+      name: 'beamtime_scheduler_cycle_part_seconds',
+      help: 'Time of the parts of a cycle: sweep, load (the snapshot), decide, apply (the offers)',
+      labelNames: ['part'],
+      buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 2],
       registers: [metrics.registry],
     });
     this.waitingJobs = new Gauge({
@@ -59,10 +70,16 @@ export class Scheduler implements OnApplicationBootstrap, OnApplicationShutdown 
   }
 
   private async turn(leadership: Leadership): Promise<void> {
+    const restMs = this.lastBeganMs + cycleSpacingMs - performance.now();
+    if (restMs > 0) await new Promise((resolve) => setTimeout(resolve, restMs));
     if (leadership.signal.aborted) return;
+    this.lastBeganMs = performance.now();
     const end = this.cycleSeconds.startTimer();
     try {
       const decisions = await this.cycle.run(leadership);
+      for (const [part, ms] of Object.entries(decisions.tookMs)) {
+        this.partSeconds.observe({ part }, ms / 1_000);
+      }
       this.waitingJobs.set(decisions.waiting.length);
     } catch (error) {
       // Another leader was elected: its writes stand, ours changed nothing.

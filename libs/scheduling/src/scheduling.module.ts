@@ -1,13 +1,12 @@
 import { CONFIG, type Config } from '@beamtime/platform';
 import { type DynamicModule, Module, type Provider } from '@nestjs/common';
-import { AcceptAttempt } from './agent/accept-attempt.js';
 import { AdmitTunnel } from './agent/admit-tunnel.js';
+import { AdvanceAttempts } from './agent/advance-attempts.js';
 import { CommitEvaluation } from './agent/commit-evaluation.js';
 import { CommitFiles } from './agent/commit-files.js';
 import { RecordEvents } from './agent/record-events.js';
 import { RecordLogs } from './agent/record-logs.js';
 import { RegisterAgent } from './agent/register-agent.js';
-import { ReportAttempt } from './agent/report-attempt.js';
 import { SyncAgent } from './agent/sync-agent.js';
 import { AgentBell } from './agent-bell.js';
 import { CancelJob } from './cancel-job.js';
@@ -45,8 +44,7 @@ const useCases = [
   ChangeCluster,
   RegisterAgent,
   SyncAgent,
-  AcceptAttempt,
-  ReportAttempt,
+  AdvanceAttempts,
   RecordLogs,
   RecordEvents,
   CommitFiles,

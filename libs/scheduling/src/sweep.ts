@@ -1,16 +1,16 @@
-import { type Leadership, requireEpoch, Transactor } from '@beamtime/platform';
+import { type Leadership, requireEpoch, Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
-import { type AttemptState, heldStates } from './domain/attempt-lifecycle.js';
-import { EndAttempt } from './end-attempt.js';
+import { heldStates } from './domain/attempt-lifecycle.js';
+import { type AttemptOutcome, EndAttempt } from './end-attempt.js';
 import { LEASE_TIMES, type LeaseTimes } from './ports.js';
-import { findAttempt, lockJob } from './postgres/job-records.js';
-import { settleClusterState } from './settle-cluster-state.js';
+import { type AttemptKey, attemptKey, lockAttempts, lockJobs } from './postgres/job-records.js';
+import { findUnsettled, settleClusterState } from './settle-cluster-state.js';
 
 const held = heldStates.map((state) => `'${state}'`).join(', ');
-/** Per sweep; the next one follows within the second. */
-const attemptsPerSweep = 500;
+/** Per sweep and transaction; the next one follows within the second. */
+const attemptsPerSweep = 200;
 /** A cluster that let an offer lapse is left alone with that job for a while. */
-export const declineMs = 30_000;
+const declineMs = 30_000;
 
 /**
  * What passes with time: leases that ran out, offers that nobody took, clusters that fell silent. Run by the leader
@@ -25,52 +25,56 @@ export class Sweep {
   ) {}
 
   async run(leadership: Leadership): Promise<void> {
-    for (const due of await this.due()) await this.end(leadership, due);
+    const due = await this.due();
+    if (due.length > 0) await this.endAll(leadership, due);
     await this.settleClusters(leadership);
   }
 
-  /** Read without a lock; `end` looks again under the lock. */
-  private due(): Promise<{ job_id: string; number: number }[]> {
+  /** Read without a lock; `endAll` looks again under the lock. */
+  private due(): Promise<AttemptKey[]> {
     return this.transactor.read.rows(
-      `SELECT job_id, number FROM scheduling.attempt
-       WHERE (state IN (${held}) AND lease_expires_at + $1 * interval '1 millisecond' < now())
-          OR (state = 'offered' AND offer_expires_at < now())
-       LIMIT ${attemptsPerSweep}`,
+      `SELECT job_id AS "jobId", number AS attempt FROM scheduling.attempt WHERE ${isDue('$1')}
+       ORDER BY job_id LIMIT ${attemptsPerSweep}`,
       [this.times.skewMs],
     );
   }
 
-  private async end(leadership: Leadership, due: { job_id: string; number: number }): Promise<void> {
+  private async endAll(leadership: Leadership, due: readonly AttemptKey[]): Promise<void> {
     await this.transactor.do(async (tx) => {
       await requireEpoch(tx, leadership);
-      const job = await lockJob(tx, due.job_id);
-      const still = await tx.row<{ state: AttemptState }>(
-        `SELECT state FROM scheduling.attempt WHERE job_id = $1 AND number = $2
-         AND ((state IN (${held}) AND lease_expires_at + $3 * interval '1 millisecond' < now())
-           OR (state = 'offered' AND offer_expires_at < now()))`,
-        [due.job_id, due.number, this.times.skewMs],
+      const jobs = await lockJobs(
+        tx,
+        due.map((key) => key.jobId),
       );
-      const attempt = await findAttempt(tx, due.job_id, due.number);
-      if (job === undefined || still === undefined || attempt === undefined) return;
-      const offered = attempt.state === 'offered';
-      if (offered) await avoid(tx, job.id, attempt.cluster_id, 'it did not take the offer in time');
-      await this.endAttempt.end(tx, job, attempt, {
-        state: offered ? 'expired' : 'lost',
-        reason: offered
-          ? 'the cluster did not take the offer in time'
-          : 'the agent was not heard of until the lease ran out',
-        exitCode: null,
-        retriable: true,
-        actor: 'scheduler',
+      const attempts = await lockAttempts(tx, due);
+      // A lease may have been renewed, or an offer taken, before the locks were ours.
+      const still = await tx.rows<AttemptKey>(
+        `SELECT job_id AS "jobId", number AS attempt FROM scheduling.attempt
+         WHERE (job_id, number) IN (SELECT * FROM unnest($2::text[], $3::int[])) AND ${isDue('$1')}`,
+        [this.times.skewMs, due.map((key) => key.jobId), due.map((key) => key.attempt)],
+      );
+      const ends = still.flatMap((key) => {
+        const job = jobs.get(key.jobId);
+        const attempt = attempts.get(attemptKey(key));
+        return job === undefined || attempt === undefined
+          ? []
+          : [{ job, attempt, outcome: lapsed(attempt.state === 'offered') }];
       });
+      await avoidAll(
+        tx,
+        ends.flatMap(({ job, attempt }) =>
+          attempt.state === 'offered'
+            ? [{ jobId: job.id, clusterId: attempt.cluster_id, reason: 'it did not take the offer in time' }]
+            : [],
+        ),
+      );
+      await this.endAttempt.endAll(tx, ends);
     });
   }
 
+  /** Only clusters whose state is no longer what follows from what is known cost a transaction. */
   private async settleClusters(leadership: Leadership): Promise<void> {
-    const clusters = await this.transactor.read.rows<{ id: string }>(
-      `SELECT id FROM scheduling.cluster WHERE state <> 'retired'`,
-    );
-    for (const { id } of clusters) {
+    for (const id of await findUnsettled(this.transactor.read, this.times.downAfterMs)) {
       await this.transactor.do(async (tx) => {
         await requireEpoch(tx, leadership);
         await settleClusterState(tx, id, this.times.downAfterMs);
@@ -79,17 +83,40 @@ export class Sweep {
   }
 }
 
-/** Keeps a job from being offered to a cluster again at once. */
-export async function avoid(
-  tx: { rows: (sql: string, parameters?: readonly unknown[]) => Promise<unknown[]> },
-  jobId: string,
-  clusterId: string,
-  reason: string,
+/** Whether a lease, with the skew of clocks, or an offer has run out. @param skew names the parameter, in ms. */
+function isDue(skew: string): string {
+  return `((state IN (${held}) AND lease_expires_at + ${skew} * interval '1 millisecond' < now())
+    OR (state = 'offered' AND offer_expires_at < now()))`;
+}
+
+function lapsed(wasOffered: boolean): AttemptOutcome {
+  return {
+    state: wasOffered ? 'expired' : 'lost',
+    reason: wasOffered
+      ? 'the cluster did not take the offer in time'
+      : 'the agent was not heard of until the lease ran out',
+    exitCode: null,
+    retriable: true,
+    actor: 'scheduler',
+  };
+}
+
+/** Keeps jobs from being offered to a cluster again at once. */
+export async function avoidAll(
+  tx: Tx,
+  declined: readonly { readonly jobId: string; readonly clusterId: string; readonly reason: string }[],
 ): Promise<void> {
+  if (declined.length === 0) return;
   await tx.rows(
     `INSERT INTO scheduling.decline (job_id, cluster_id, until, reason)
-     VALUES ($1, $2, now() + $3 * interval '1 millisecond', $4)
+     SELECT job_id, cluster_id, now() + $4 * interval '1 millisecond', reason
+     FROM unnest($1::text[], $2::text[], $3::text[]) AS e (job_id, cluster_id, reason)
      ON CONFLICT (job_id, cluster_id) DO UPDATE SET until = excluded.until, reason = excluded.reason`,
-    [jobId, clusterId, declineMs, reason],
+    [
+      declined.map((one) => one.jobId),
+      declined.map((one) => one.clusterId),
+      declined.map((one) => one.reason),
+      declineMs,
+    ],
   );
 }

@@ -1,8 +1,9 @@
 import type { GpuAccountRef, ProblemCode } from '@beamtime/contracts';
-import { err, invariant, type JobId, ok, type Problem, problem, type Result } from '@beamtime/kernel';
+import { err, invariant, type JobId, ok, type Problem, present, problem, type Result } from '@beamtime/kernel';
 import type { Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import type { AccountOwner } from '../domain/ledger/account-owner.js';
+import { commandsPerBatchAtMost } from '../ledger/apply-commands.js';
 import { Ledger } from '../ledger/ledger.js';
 import { whole } from '../ledger/read-accounts.js';
 import { booksActor, gpuAccountOwner, gpuSeconds, mustSucceed } from './gpu-accounts.js';
@@ -11,6 +12,11 @@ export interface JobHold {
   readonly jobId: JobId;
   readonly account: GpuAccountRef;
   readonly gpuSeconds: number;
+}
+
+export interface JobUse {
+  readonly jobId: JobId;
+  readonly usedGpuSeconds: number;
 }
 
 export interface JobSettlement {
@@ -58,26 +64,53 @@ export class ChargeJobs {
     return err(held.error);
   }
 
-  async settle(
-    tx: Tx,
-    job: { readonly jobId: JobId; readonly usedGpuSeconds: number },
-  ): Promise<JobSettlement> {
-    const hold = await tx.row<{ account: AccountOwner; amount: string; posted: string | null }>(
-      'SELECT account, amount, posted FROM access.hold WHERE id = $1',
-      [holdOf(job.jobId)],
+  async settle(tx: Tx, job: JobUse): Promise<JobSettlement> {
+    return present((await this.settleAll(tx, [job]))[0], 'the settlement of a job');
+  }
+
+  /** Many jobs at once, each settled once however often it is told; answers in their order. */
+  async settleAll(tx: Tx, jobs: readonly JobUse[]): Promise<JobSettlement[]> {
+    if (jobs.length === 0) return [];
+    const rows = await tx.rows<{ id: string; account: AccountOwner; amount: string; posted: string | null }>(
+      'SELECT id, account, amount, posted FROM access.hold WHERE id = ANY ($1)',
+      [jobs.map((job) => holdOf(job.jobId))],
     );
-    invariant(hold !== undefined, `job ${job.jobId} is settled without a hold`);
-    const held = whole(hold.amount);
-    if (hold.posted !== null) {
-      const posted = whole(hold.posted);
-      return { posted, returned: held - posted, uncovered: 0 };
+    const holds = new Map(rows.map((row) => [row.id, row]));
+    const settled = jobs.map(({ jobId, usedGpuSeconds }) => {
+      const hold = holds.get(holdOf(jobId));
+      invariant(hold !== undefined, `job ${jobId} is settled without a hold`);
+      const held = whole(hold.amount);
+      const used = Math.ceil(usedGpuSeconds);
+      const isNew = hold.posted === null;
+      const posted = hold.posted === null ? Math.min(used, held) : whole(hold.posted);
+      return { jobId, account: hold.account, isNew, held, used, posted };
+    });
+    const fresh = settled.filter((one) => one.isNew);
+    for (let at = 0; at < fresh.length; at += commandsPerBatchAtMost) {
+      const commands = fresh.slice(at, at + commandsPerBatchAtMost).map(({ jobId, posted }) => ({
+        kind: 'settle' as const,
+        outcome: 'post' as const,
+        hold: holdOf(jobId),
+        amount: posted,
+        actor: booksActor,
+      }));
+      mustSucceed(await this.ledger.apply(commands, tx));
     }
-    const used = Math.ceil(job.usedGpuSeconds);
-    const posted = Math.min(used, held);
-    mustSucceed([await this.ledger.post({ hold: holdOf(job.jobId), amount: posted, actor: booksActor }, tx)]);
-    const covered = used > held ? await this.chargeOverrun(tx, job.jobId, hold.account, used - held) : 0;
-    await this.passOnFromClosed(tx, job.jobId, hold.account);
-    return { posted: posted + covered, returned: held - posted, uncovered: used - posted - covered };
+    const over = new Map<JobId, number>();
+    for (const { jobId, account, used, held } of fresh) {
+      if (used > held) over.set(jobId, await this.chargeOverrun(tx, jobId, account, used - held));
+    }
+    // One transfer empties an account, whichever of its jobs brings it about.
+    const lastOf = new Map(fresh.map(({ account, jobId }) => [account, jobId] as const));
+    for (const [account, jobId] of lastOf) await this.passOnFromClosed(tx, jobId, account);
+    return settled.map(({ jobId, isNew, held, used, posted }) => {
+      const covered = over.get(jobId) ?? 0;
+      return {
+        posted: posted + covered,
+        returned: held - posted,
+        uncovered: isNew ? used - posted - covered : 0,
+      };
+    });
   }
 
   /** A job that used more than it held pays from its account as far as that reaches. */

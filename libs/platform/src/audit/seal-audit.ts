@@ -63,14 +63,17 @@ export async function sealAudit(transactor: Transactor): Promise<number> {
       );
       let seq = Number(head?.seq ?? 0);
       let hash = head?.hash ?? auditGenesis;
-      for (const entry of entries) {
+      const links = entries.map((entry) => {
         seq += 1;
         hash = auditHash(hash, { ...entry, seq, at: entry.at.toISOString() });
-        await tx.rows('INSERT INTO platform.audit_chain (seq, entry_id, hash) VALUES ($1, $2, $3)', [
-          seq,
-          entry.id,
-          hash,
-        ]);
+        return { seq, hash };
+      });
+      if (entries.length > 0) {
+        await tx.rows(
+          `INSERT INTO platform.audit_chain (seq, entry_id, hash)
+           SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[])`,
+          [links.map((link) => link.seq), entries.map((entry) => entry.id), links.map((link) => link.hash)],
+        );
       }
       return entries.length;
     });

@@ -53,15 +53,22 @@ export class Tx {
 
   /** Writes a fact into the outbox: it is delivered if, and only if, this transaction commits. */
   async record<T extends FactType>(type: T, payload: FactOf<T>): Promise<EventId> {
-    const eventId = newId('Event');
-    const checked = facts[type].parse(payload);
-    await this.manager.query('INSERT INTO platform.outbox (event_id, type, payload) VALUES ($1, $2, $3)', [
-      eventId,
-      type,
-      JSON.stringify(checked),
-    ]);
-    this.knocksAfterCommit.add('outbox');
+    const [eventId] = await this.recordAll(type, [payload]);
+    invariant(eventId !== undefined, 'one fact has one id');
     return eventId;
+  }
+
+  /** Writes many facts of one type at once, in order; for hot paths. */
+  async recordAll<T extends FactType>(type: T, payloads: readonly FactOf<T>[]): Promise<EventId[]> {
+    if (payloads.length === 0) return [];
+    const eventIds = payloads.map(() => newId('Event'));
+    await this.manager.query(
+      `INSERT INTO platform.outbox (event_id, type, payload)
+       SELECT e.id, $2, e.payload FROM unnest($1::text[], $3::jsonb[]) WITH ORDINALITY AS e (id, payload, n) ORDER BY n`,
+      [eventIds, type, payloads.map((payload) => JSON.stringify(facts[type].parse(payload)))],
+    );
+    this.knocksAfterCommit.add('outbox');
+    return eventIds;
   }
 
   /** Appends to the audit log; the sealer links it into the hash chain after the commit. */

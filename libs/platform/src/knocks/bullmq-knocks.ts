@@ -7,10 +7,15 @@ import { type KnockListener, Knocks } from './knocks.js';
 /** Redis may be away for a while: commands wait no longer than this, the timers go on. */
 const commandTimeoutMs = 5_000;
 
+/** Knocks of one name that follow within so long travel as one: a busy service would otherwise knock at each commit. */
+const gatherMs = 20;
+
 /** Knocks over BullMQ: at least once, to one listener of a name, deduplicated while one is waiting. */
 export class BullmqKnocks extends Knocks {
   private readonly queues = new Map<string, Queue>();
   private readonly listeners = new Set<KnockListener>();
+  /** Names that knocked a moment ago, and whether they have again since. */
+  private readonly recent = new Map<string, { again: boolean }>();
   private readonly connection: Redis;
   private closed = false;
 
@@ -24,7 +29,20 @@ export class BullmqKnocks extends Knocks {
   }
 
   knock(name: string): void {
+    const recent = this.recent.get(name);
+    if (recent === undefined) this.send(name);
+    else recent.again = true;
+  }
+
+  /** The first at once; those that follow it in the next moment as one more after it, so none is lost. */
+  private send(name: string): void {
     if (this.closed) return;
+    const recent = { again: false };
+    this.recent.set(name, recent);
+    setTimeout(() => {
+      this.recent.delete(name);
+      if (recent.again) this.send(name);
+    }, gatherMs).unref();
     // The job id deduplicates: while one knock waits, further ones add nothing.
     this.queueOf(name)
       .add('knock', {}, { jobId: 'knock', removeOnComplete: true, removeOnFail: true })

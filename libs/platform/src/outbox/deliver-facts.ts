@@ -30,8 +30,10 @@ interface OutboxEntry {
   created_at: Date;
 }
 
-/** Facts per transaction: small, so that one poison fact repeats little work. */
+/** Facts handled per transaction: few, so that one poison fact repeats little work. */
 const batchSize = 50;
+/** Facts looked at per transaction: those that a consumer has no handler for cost it nothing but their place. */
+const windowSize = 1_000;
 /** A fact that fails this often is parked, so that it does not hold up the rest for ever. */
 const failuresBeforeParking = 8;
 const backoffBaseMs = 200;
@@ -48,13 +50,18 @@ export async function deliverFacts(
 ): Promise<number> {
   let total = 0;
   for (;;) {
-    const handled = await deliverBatch(transactor, consumer, log);
-    total += handled;
-    if (handled < batchSize) return total;
+    const { passed, more } = await deliverBatch(transactor, consumer, log);
+    total += passed;
+    if (!more) return total;
   }
 }
 
-async function deliverBatch(transactor: Transactor, consumer: FactConsumer, log: Logger): Promise<number> {
+async function deliverBatch(
+  transactor: Transactor,
+  consumer: FactConsumer,
+  log: Logger,
+): Promise<{ passed: number; more: boolean }> {
+  const nothing = { passed: 0, more: false };
   await transactor.read.rows(
     `INSERT INTO platform.outbox_cursor (consumer, xid, id) VALUES ($1, 0, 0) ON CONFLICT DO NOTHING`,
     [consumer.name],
@@ -65,15 +72,24 @@ async function deliverBatch(transactor: Transactor, consumer: FactConsumer, log:
        WHERE consumer = $1 AND (retry_at IS NULL OR retry_at <= now()) FOR UPDATE SKIP LOCKED`,
       [consumer.name],
     );
-    if (cursor === undefined) return 0;
+    if (cursor === undefined) return nothing;
     const entries = await tx.rows<OutboxEntry>(
-      `SELECT id, xid, event_id, type, payload, created_at FROM platform.outbox
+      `SELECT id, xid, event_id, type, created_at, CASE WHEN type = ANY ($3) THEN payload END AS payload
+       FROM platform.outbox
        WHERE (xid, id) > ($1::bigint, $2::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
-       ORDER BY xid, id LIMIT ${batchSize}`,
-      [cursor.xid, cursor.id],
+       ORDER BY xid, id LIMIT ${windowSize}`,
+      [cursor.xid, cursor.id, Object.keys(consumer.handlers)],
     );
     let last: OutboxEntry | undefined;
+    let passed = 0;
+    let handled = 0;
     for (const entry of entries) {
+      if (consumer.handlers[entry.type as FactType] === undefined) {
+        last = entry;
+        passed += 1;
+        continue;
+      }
+      if (handled === batchSize) break;
       // A savepoint each: a fact that fails takes back its own writes only.
       await tx.rows('SAVEPOINT fact');
       try {
@@ -82,12 +98,14 @@ async function deliverBatch(transactor: Transactor, consumer: FactConsumer, log:
         await tx.rows('ROLLBACK TO SAVEPOINT fact');
         if (last !== undefined) await advance(tx, consumer.name, last);
         await retreat(tx, consumer.name, entry, error, log);
-        return 0;
+        return nothing;
       }
       last = entry;
+      passed += 1;
+      handled += 1;
     }
     if (last !== undefined) await advance(tx, consumer.name, last);
-    return entries.length;
+    return { passed, more: passed < entries.length || entries.length === windowSize };
   });
 }
 

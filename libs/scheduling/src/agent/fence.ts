@@ -24,12 +24,23 @@ export async function refuseSuperseded(
   tx: Tx,
   claim: Pick<AttemptClaim, 'clusterId' | 'incarnation'>,
 ): Promise<Fenced | undefined> {
-  const cluster = await tx.row<{ incarnation: number }>(
-    `SELECT incarnation FROM scheduling.cluster WHERE id = $1 AND state <> 'retired'`,
-    [claim.clusterId],
+  return (await supersededAmong(tx, [claim]))[0];
+}
+
+/** The same for many, in their order. */
+export async function supersededAmong(
+  tx: Tx,
+  claims: readonly Pick<AttemptClaim, 'clusterId' | 'incarnation'>[],
+): Promise<(Fenced | undefined)[]> {
+  const clusters = await tx.rows<{ id: string; incarnation: number }>(
+    `SELECT id, incarnation FROM scheduling.cluster WHERE id = ANY ($1) AND state <> 'retired'`,
+    [[...new Set(claims.map((claim) => claim.clusterId))]],
   );
-  if (cluster?.incarnation === claim.incarnation) return undefined;
-  return superseded(claim.incarnation, cluster?.incarnation ?? 0);
+  const present = new Map(clusters.map((cluster) => [cluster.id, cluster.incarnation]));
+  return claims.map(({ clusterId, incarnation }) => {
+    const current = present.get(clusterId);
+    return current === incarnation ? undefined : superseded(incarnation, current ?? 0);
+  });
 }
 
 export function superseded(mine: number, present: number): Fenced {
@@ -59,6 +70,16 @@ export async function holdAttempt(
   if (replaced !== undefined) return err(replaced);
   const job = await lockJob(tx, claim.jobId);
   const attempt = job === undefined ? undefined : await findAttempt(tx, claim.jobId, claim.attempt);
+  return judgeClaim(claim, job, attempt, admitted);
+}
+
+/** The same of a job and an attempt that are locked already, for an agent that has not been superseded. */
+export function judgeClaim(
+  claim: AttemptClaim,
+  job: JobRecord | undefined,
+  attempt: AttemptRecord | undefined,
+  admitted: (state: AttemptState) => boolean,
+): Result<HeldAttempt, Fenced> {
   if (job === undefined || attempt === undefined || attempt.cluster_id !== claim.clusterId) {
     return err(fenced(claim, 'was never given to this cluster'));
   }

@@ -10,7 +10,8 @@ import { err, ok, type Problem, type Result } from '@beamtime/kernel';
 import { Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { AgentBell } from '../agent-bell.js';
-import { heldStates } from '../domain/attempt-lifecycle.js';
+import { heldStates, liveStates } from '../domain/attempt-lifecycle.js';
+import { type ClusterState, clusterStateOf } from '../domain/cluster-lifecycle.js';
 import { LEASE_TIMES, type LeaseTimes } from '../ports.js';
 import { settleClusterState } from '../settle-cluster-state.js';
 import { refuseSuperseded, superseded } from './fence.js';
@@ -22,14 +23,15 @@ export interface AgentSync {
   readonly policy: ClusterPolicy;
   readonly draining: boolean;
   readonly attempts: readonly AttemptRef[];
+  /** What the agent has heard and not answered yet. */
+  readonly heard: readonly (AttemptRef & { readonly what: 'offer' | 'cancel' | 'preempt' })[];
   readonly wait: boolean;
 }
 
 type Commands = Pick<SyncAnswer, 'offers' | 'cancel' | 'preempt' | 'stop'>;
 
 const held = heldStates.map((state) => `'${state}'`).join(', ');
-/** How often a waiting sync looks for what another process has decided. */
-const lookEveryMs = 250;
+const live = liveStates.map((state) => `'${state}'`).join(', ');
 
 /** Renews leases and tells an agent what to do; keeps the request open for a while when there is nothing. */
 @Injectable()
@@ -45,57 +47,69 @@ export class SyncAgent {
     if (!renewed.ok) return renewed;
     const { leases, state } = renewed.value;
     const deadlineMs = Date.now() + (sync.wait ? this.times.longPollMs : 0);
-    let commands = await this.commands(this.transactor.read, sync, leases);
-    while (isEmpty(commands) && Date.now() < deadlineMs && !gone.aborted) {
-      await this.bell.wait(sync.clusterId, Math.min(lookEveryMs, deadlineMs - Date.now()), gone);
-      const replaced = await refuseSuperseded(this.transactor.read, sync);
-      if (replaced !== undefined) return err(replaced);
-      commands = await this.commands(this.transactor.read, sync, leases);
+    const heard = new Set(sync.heard.map((one) => `${one.what} ${key(one)}`));
+    // From before the first look on: what is said while it looks is not missed.
+    const ear = this.bell.listen(sync.clusterId, sync.incarnation);
+    try {
+      let commands = await this.commands(this.transactor.read, sync, leases);
+      while (saysNothingNew(commands, heard) && Date.now() < deadlineMs && !gone.aborted) {
+        const rung = await ear.wait(deadlineMs - Date.now(), gone);
+        if (!rung) break;
+        const replaced = await refuseSuperseded(this.transactor.read, sync);
+        if (replaced !== undefined) return err(replaced);
+        commands = await this.commands(this.transactor.read, sync, leases);
+      }
+      return ok(this.answer(leases, state, commands));
+    } finally {
+      ear.close();
     }
-    const { leaseTtlMs, longPollMs, pollIntervalMs, stopMarginMs } = this.times;
-    return ok({
-      times: { leaseTtlMs, longPollMs, pollIntervalMs, stopMarginMs },
-      clusterState: state,
-      renewed: leases,
-      ...commands,
-    });
   }
 
-  private renew(
+  private answer(
+    renewed: AttemptRef[],
+    clusterState: SyncAnswer['clusterState'],
+    commands: Commands,
+  ): SyncAnswer {
+    const { leaseTtlMs, longPollMs, pollIntervalMs, stopMarginMs } = this.times;
+    return {
+      times: { leaseTtlMs, longPollMs, pollIntervalMs, stopMarginMs },
+      clusterState,
+      renewed,
+      ...commands,
+    };
+  }
+
+  /** One statement, so one round trip and one commit: this is what every agent does all day. */
+  private async renew(
     sync: AgentSync,
   ): Promise<Result<{ leases: AttemptRef[]; state: SyncAnswer['clusterState'] }, Problem<ProblemCode>>> {
-    return this.transactor.run(async (tx) => {
-      const seen = await tx.row<{ id: string }>(
-        `UPDATE scheduling.cluster SET last_seen_at = now(), inventory = $3, policy = $4, agent_draining = $5
-         WHERE id = $1 AND incarnation = $2 AND state <> 'retired' RETURNING id`,
-        [
-          sync.clusterId,
-          sync.incarnation,
-          JSON.stringify(sync.inventory),
-          JSON.stringify(sync.policy),
-          sync.draining,
-        ],
+    const row = await this.transactor.read.row<RenewedRow>(renewal, [
+      sync.clusterId,
+      sync.incarnation,
+      JSON.stringify(sync.inventory),
+      JSON.stringify(sync.policy),
+      sync.draining,
+      sync.attempts.map((ref) => ref.jobId),
+      sync.attempts.map((ref) => ref.attempt),
+      this.times.leaseTtlMs,
+    ]);
+    if (row === undefined) {
+      return err(
+        (await refuseSuperseded(this.transactor.read, sync)) ?? superseded(sync.incarnation, 0),
       );
-      if (seen === undefined) {
-        return err((await refuseSuperseded(tx, sync)) ?? superseded(sync.incarnation, 0));
-      }
-      const rows = await tx.rows<{ job_id: string; number: number }>(
-        `UPDATE scheduling.attempt a SET lease_expires_at = now() + $5 * interval '1 millisecond', renewed_at = now()
-         FROM unnest($3::text[], $4::int[]) AS mine(job_id, number)
-         WHERE a.job_id = mine.job_id AND a.number = mine.number AND a.cluster_id = $1 AND a.incarnation = $2
-           AND a.state IN (${held})
-         RETURNING a.job_id, a.number`,
-        [
-          sync.clusterId,
-          sync.incarnation,
-          sync.attempts.map((ref) => ref.jobId),
-          sync.attempts.map((ref) => ref.attempt),
-          this.times.leaseTtlMs,
-        ],
-      );
-      const state = await settleClusterState(tx, sync.clusterId, this.times.downAfterMs);
-      return ok({ leases: rows.map((row) => ({ jobId: row.job_id, attempt: row.number })), state });
-    });
+    }
+    const facts = {
+      state: row.state,
+      drainRequested: row.drain_requested,
+      agentDraining: sync.draining,
+      silentMs: 0,
+      liveAttempts: row.live,
+    };
+    const state =
+      clusterStateOf(facts, this.times.downAfterMs) === row.state
+        ? row.state
+        : await this.transactor.do((tx) => settleClusterState(tx, sync.clusterId, this.times.downAfterMs));
+    return ok({ leases: row.leases.map(([jobId, attempt]) => ({ jobId, attempt })), state });
   }
 
   private async commands(tx: Tx, sync: AgentSync, leases: readonly AttemptRef[]): Promise<Commands> {
@@ -103,10 +117,19 @@ export class SyncAgent {
       `SELECT a.job_id, a.number, a.state, a.preempt_reason, j.kind, j.lab_id, j.suite_id, j.gpus, j.gpu_type,
          j.gpu_memory_mib, j.max_seconds, j.checkpointable, j.cancel_requested_at IS NOT NULL AS cancelled,
          j.cancel_reason, (extract(epoch FROM a.offer_expires_at - clock_timestamp()) * 1000)::int AS expires_in_ms
-       FROM scheduling.attempt a JOIN scheduling.job j ON j.id = a.job_id
-       WHERE a.cluster_id = $1 AND (a.state = 'offered' OR (a.state IN (${held}) AND a.incarnation = $2
-         AND (j.cancel_requested_at IS NOT NULL OR a.preempt_reason IS NOT NULL)))
-       ORDER BY a.offered_at`,
+       FROM (
+         SELECT job_id, number FROM scheduling.attempt WHERE cluster_id = $1 AND state = 'offered'
+         UNION
+         SELECT job_id, number FROM scheduling.attempt
+         WHERE cluster_id = $1 AND incarnation = $2 AND state IN (${held}) AND preempt_reason IS NOT NULL
+         UNION
+         SELECT c.job_id, c.number FROM scheduling.attempt c JOIN scheduling.job w ON w.id = c.job_id
+         WHERE w.state = 'running' AND w.cancel_requested_at IS NOT NULL
+           AND c.cluster_id = $1 AND c.incarnation = $2 AND c.state IN (${held})
+       ) said
+       JOIN scheduling.attempt a ON a.job_id = said.job_id AND a.number = said.number
+       JOIN scheduling.job j ON j.id = a.job_id
+       ORDER BY a.offered_at, a.job_id`,
       [sync.clusterId, sync.incarnation],
     );
     const ours = new Set(leases.map(key));
@@ -126,6 +149,33 @@ export class SyncAgent {
     };
   }
 }
+
+interface RenewedRow {
+  state: ClusterState;
+  drain_requested: boolean;
+  live: number;
+  leases: [jobId: string, attempt: number][];
+}
+
+/** The cluster is seen, and the leases that it names are renewed: in the order in which everyone locks attempts. */
+const renewal = `
+  WITH seen AS (
+    UPDATE scheduling.cluster SET last_seen_at = now(), inventory = $3, policy = $4, agent_draining = $5
+    WHERE id = $1 AND incarnation = $2 AND state <> 'retired' RETURNING state, drain_requested
+  ), mine AS MATERIALIZED (
+    SELECT a.job_id, a.number FROM scheduling.attempt a
+    WHERE (a.job_id, a.number) IN (SELECT * FROM unnest($6::text[], $7::int[])) AND EXISTS (SELECT 1 FROM seen)
+      AND a.cluster_id = $1 AND a.incarnation = $2 AND a.state IN (${held})
+    ORDER BY a.job_id, a.number FOR UPDATE
+  ), renewed AS (
+    UPDATE scheduling.attempt a SET lease_expires_at = now() + $8 * interval '1 millisecond', renewed_at = now()
+    FROM mine WHERE a.job_id = mine.job_id AND a.number = mine.number AND a.state IN (${held})
+    RETURNING a.job_id, a.number
+  )
+  SELECT state, drain_requested,
+    (SELECT count(*)::int FROM scheduling.attempt WHERE cluster_id = $1 AND state IN (${live})) AS live,
+    coalesce((SELECT json_agg(json_build_array(job_id, number)) FROM renewed), '[]') AS leases
+  FROM seen`;
 
 interface CommandRow {
   job_id: string;
@@ -165,8 +215,12 @@ function offerOf(row: CommandRow): SyncAnswer['offers'][number] {
 
 const key = (ref: AttemptRef): string => `${ref.jobId}/${ref.attempt}`;
 
-function isEmpty(commands: Commands): boolean {
+/** An offer that the agent is thinking about is no news, nor is a stop that it is busy with. */
+function saysNothingNew(commands: Commands, heard: ReadonlySet<string>): boolean {
   return (
-    commands.offers.length + commands.cancel.length + commands.preempt.length + commands.stop.length === 0
+    commands.stop.length === 0 &&
+    commands.offers.every((offer) => heard.has(`offer ${key(offer)}`)) &&
+    commands.cancel.every((wish) => heard.has(`cancel ${key(wish)}`)) &&
+    commands.preempt.every((wish) => heard.has(`preempt ${key(wish)}`))
   );
 }

@@ -92,6 +92,38 @@ export function lockJob(tx: Tx, jobId: string): Promise<JobRecord | undefined> {
   return tx.row<JobRecord>(`SELECT ${jobColumns} FROM scheduling.job WHERE id = $1 FOR UPDATE`, [jobId]);
 }
 
+/** Many jobs, locked in the order of their ids, as everyone locks several. Those that do not exist are left out. */
+export async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<string, JobRecord>> {
+  const rows = await tx.rows<JobRecord>(
+    `SELECT ${jobColumns} FROM scheduling.job WHERE id = ANY ($1) ORDER BY id FOR UPDATE`,
+    [[...new Set(jobIds)]],
+  );
+  return new Map(rows.map((row) => [row.id, row]));
+}
+
+export interface AttemptKey {
+  readonly jobId: string;
+  readonly attempt: number;
+}
+export const attemptKey = ({ jobId, attempt }: AttemptKey): string => `${jobId}/${attempt}`;
+
+/**
+ * Many attempts, locked in the order of their jobs, by `attemptKey`. Their jobs are locked already; the lock keeps the
+ * order with a sync, which renews leases without the jobs.
+ */
+export async function lockAttempts(
+  tx: Tx,
+  keys: readonly AttemptKey[],
+): Promise<Map<string, AttemptRecord>> {
+  const rows = await tx.rows<AttemptRecord>(
+    `SELECT a.* FROM scheduling.attempt a
+     WHERE (a.job_id, a.number) IN (SELECT * FROM unnest($1::text[], $2::int[]))
+     ORDER BY a.job_id, a.number FOR UPDATE`,
+    [keys.map((key) => key.jobId), keys.map((key) => key.attempt)],
+  );
+  return new Map(rows.map((row) => [attemptKey({ jobId: row.job_id, attempt: row.number }), row]));
+}
+
 export function findAttempt(tx: Tx, jobId: string, number: number): Promise<AttemptRecord | undefined> {
   return tx.row<AttemptRecord>('SELECT * FROM scheduling.attempt WHERE job_id = $1 AND number = $2', [
     jobId,
@@ -113,18 +145,26 @@ export interface HistoryEntry {
 const reasonLengthMax = 2_000;
 
 /** Appends to a job's history; every transition goes through here. */
-export async function appendHistory(tx: Tx, entry: HistoryEntry): Promise<void> {
+export function appendHistory(tx: Tx, entry: HistoryEntry): Promise<void> {
+  return appendHistoryAll(tx, [entry]);
+}
+
+/** Appends many entries at once, in order. */
+export async function appendHistoryAll(tx: Tx, entries: readonly HistoryEntry[]): Promise<void> {
+  if (entries.length === 0) return;
   await tx.rows(
     `INSERT INTO scheduling.job_event (job_id, attempt, subject, from_state, to_state, actor, reason)
-     VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+     SELECT job_id, attempt, subject, from_state, to_state, actor, reason
+     FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) WITH ORDINALITY
+       AS e (job_id, attempt, subject, from_state, to_state, actor, reason, n) ORDER BY n`,
     [
-      entry.jobId,
-      entry.attempt,
-      entry.subject,
-      entry.from,
-      entry.to,
-      entry.actor,
-      entry.reason?.slice(0, reasonLengthMax) ?? null,
+      entries.map((entry) => entry.jobId),
+      entries.map((entry) => entry.attempt),
+      entries.map((entry) => entry.subject),
+      entries.map((entry) => entry.from),
+      entries.map((entry) => entry.to),
+      entries.map((entry) => entry.actor),
+      entries.map((entry) => entry.reason?.slice(0, reasonLengthMax) ?? null),
     ],
   );
 }

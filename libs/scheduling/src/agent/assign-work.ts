@@ -1,0 +1,64 @@
+import {
+  type AttemptAssignment,
+  type FileEntry,
+  runnerJob,
+  runnerJobSchemaName,
+  runnerResumeDir,
+  type StagedInput,
+} from '@beamtime/contracts';
+import type { Tx } from '@beamtime/platform';
+import type { JobFiles } from '../ports.js';
+import type { JobRecord } from '../postgres/job-records.js';
+
+/** The two large columns of a job, read only for those that an agent has just accepted. */
+export interface JobWork {
+  readonly id: string;
+  readonly runner: Record<string, unknown>;
+  readonly inputs: readonly FileEntry[];
+}
+
+export async function readWork(tx: Tx, jobIds: readonly string[]): Promise<Map<string, JobWork>> {
+  if (jobIds.length === 0) return new Map();
+  const rows = await tx.rows<JobWork>('SELECT id, runner, inputs FROM scheduling.job WHERE id = ANY ($1)', [
+    [...jobIds],
+  ]);
+  return new Map(rows.map((row) => [row.id, row]));
+}
+
+/** What an agent is to stage and run for a job's present attempt, with URLs that are good for a while. */
+export async function assignWork(files: JobFiles, job: JobRecord, work: JobWork): Promise<AttemptAssignment> {
+  const { resumable } = job;
+  return {
+    runner: runnerJob.parse({
+      ...work.runner,
+      schema: runnerJobSchemaName,
+      jobId: job.id,
+      attempt: job.attempts,
+    }),
+    inputs: await staged(files, work.inputs, ''),
+    resume:
+      resumable === null
+        ? null
+        : { step: resumable.step, files: await staged(files, resumable.files, `${runnerResumeDir}/`) },
+    resources: {
+      gpus: job.gpus,
+      ...(job.gpu_type === null ? {} : { gpuType: job.gpu_type }),
+      ...(job.gpu_memory_mib === null ? {} : { gpuMemoryMiB: job.gpu_memory_mib }),
+      maxSeconds: job.max_seconds,
+      checkpoint: job.checkpointable,
+    },
+    secondsLeft: Math.max(1, job.max_seconds - job.seconds_used),
+    modelId: job.model_id as AttemptAssignment['modelId'],
+  };
+}
+
+function staged(files: JobFiles, entries: readonly FileEntry[], folder: string): Promise<StagedInput[]> {
+  return Promise.all(
+    entries.map(async (file) => ({
+      path: `${folder}${file.path}`,
+      sizeBytes: file.sizeBytes,
+      sha256: file.sha256,
+      url: await files.downloadUrl(file.objectKey),
+    })),
+  );
+}

@@ -1,0 +1,141 @@
+// The benchmark's own PostgreSQL (durable: fsync and synchronous_commit on), Redis and scheduler service.
+import { fork } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { createLogger, openDataSource, startEmbeddedPostgres, startEmbeddedRedis, Transactor } from '@beamtime/platform';
+import { InProcessKnocks } from '@beamtime/platform/testing';
+
+const must = (result) => {
+  if (!result.ok) throw new Error(result.error.detail);
+  return result.value;
+};
+
+/** Starts all three; `close` ends what was started, in order. */
+export async function startServers({ leaseTtlMs = 30_000, say }) {
+  const folder = mkdtempSync(join(tmpdir(), 'beamtime-bench-'));
+  const cleanUps = [() => rmSync(folder, { recursive: true, force: true })];
+  const close = async () => {
+    for (const step of cleanUps.splice(0).reverse()) await step();
+  };
+  try {
+    say('starting PostgreSQL, Redis and the scheduler');
+    const postgres = must(await startEmbeddedPostgres({ dataDir: join(folder, 'postgres') }));
+    cleanUps.push(() => postgres.stop());
+    const redis = must(await startEmbeddedRedis({ dataDir: join(folder, 'redis') }));
+    cleanUps.push(() => redis.stop());
+    const child = fork(fileURLToPath(new URL('serve.mjs', import.meta.url)), {
+      env: {
+        PATH: process.env.PATH,
+        HOME: process.env.HOME,
+        DATABASE_URL: postgres.url,
+        REDIS_URL: redis.url,
+        BEAMTIME_SECRET: 'a secret that is only used in the benchmark',
+        BEAMTIME_LOG_LEVEL: process.env.BEAMTIME_LOG_LEVEL ?? 'warn',
+        BEAMTIME_LEASE_TTL_MS: String(leaseTtlMs),
+        BEAMTIME_STATE_DIR: join(folder, 'state'),
+        PORT: String(await freePort()),
+      },
+      execArgv: process.env.BENCH_NODE_ARGS?.split(' ') ?? [],
+      // Ctrl-C goes to the benchmark alone, which then ends the servers in order.
+      detached: true,
+    });
+    cleanUps.push(() => endChild(child));
+    const url = await new Promise((resolve, reject) => {
+      child.once('message', (message) => resolve(message.ready));
+      child.once('exit', (code) => reject(new Error(`the scheduler ended with status ${code}`)));
+    });
+    const dataSource = await openDataSource(postgres.url, []);
+    cleanUps.push(() => dataSource.destroy());
+    const knocks = new InProcessKnocks(createLogger('bench', 'silent'));
+    return {
+      url,
+      transactor: new Transactor(dataSource, knocks),
+      ask: asker(child),
+      close,
+      /** CPU seconds so far and peak memory of the service and of all PostgreSQL processes. */
+      usage: () => ({ service: usageOf([child.pid]), postgres: usageOf(familyOf(postgres.pid)) }),
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function asker(child) {
+  let next = 0;
+  const waiting = new Map();
+  child.on('message', ({ id, value, error }) => {
+    const one = waiting.get(id);
+    waiting.delete(id);
+    if (error === undefined) one?.resolve(value);
+    else one?.reject(new Error(error));
+  });
+  return (ask, input) =>
+    new Promise((resolve, reject) => {
+      const id = next++;
+      waiting.set(id, { resolve, reject });
+      child.send({ id, ask, input });
+    });
+}
+
+async function endChild(child) {
+  if (child.exitCode !== null) return;
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), 15_000);
+  await ended;
+  clearTimeout(timer);
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+const ticksPerSecond = 100;
+const statOf = (pid) => {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return text.slice(text.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return undefined;
+  }
+};
+
+/** A process and its children, as Linux tells; elsewhere nothing, and the tables say so. */
+function familyOf(pid) {
+  try {
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .filter((one) => one === pid || Number(statOf(one)?.[1]) === pid);
+  } catch {
+    return [];
+  }
+}
+
+function usageOf(pids) {
+  let cpuSeconds = 0;
+  let peakMiB = 0;
+  for (const pid of pids) {
+    const stat = statOf(pid);
+    if (stat === undefined) continue;
+    cpuSeconds += (Number(stat[11]) + Number(stat[12]) + Number(stat[13]) + Number(stat[14])) / ticksPerSecond;
+    try {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+      peakMiB += Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1_024;
+    } catch {
+      // It has ended since.
+    }
+  }
+  return { cpuSeconds, peakMiB };
+}
