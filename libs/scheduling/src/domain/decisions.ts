@@ -39,10 +39,19 @@ export interface Waiting {
   readonly clusters: readonly { readonly clusterId: string; readonly name: string; readonly says: string }[];
 }
 
+/** A job's new standing in the schedule that its lab would have had alone. */
+export interface ShadowMove {
+  readonly jobId: string;
+  /** It has no further place there: it has had what it took, or its lab alone could never run it. */
+  readonly ended: boolean;
+  readonly clusterId: string | null;
+  readonly startedMs: number | null;
+  readonly servedMs: number;
+}
+
 export interface Decisions {
   readonly place: readonly Placement[];
   readonly preempt: readonly Preemption[];
   readonly move: readonly Move[];
-  /** The production policy explains every job that it leaves waiting; the baselines explain none. */
-  readonly waiting: readonly Waiting[];
+  readonly shadow: readonly ShadowMove[];
 }

@@ -19,7 +19,14 @@ export function entitlements(
   pledges: readonly Pledge[],
   recentGpuSeconds: ReadonlyMap<Owner, number>,
   others: Iterable<Owner> = [],
+  creditGpuSeconds: ReadonlyMap<Owner, number> = new Map(),
 ): OwnerUse[] {
+  const share = (owner: Owner, gpus: number): OwnerUse => ({
+    owner,
+    entitledGpus: Math.max(gpus, leastEntitledGpus),
+    recentGpuSeconds: recentGpuSeconds.get(owner) ?? 0,
+    creditGpuSeconds: creditGpuSeconds.get(owner) ?? 0,
+  });
   const brought = new Map<Owner, number>();
   for (const owner of others) if (owner !== consortium) brought.set(owner, 0);
   for (const cluster of clusters) {
@@ -32,16 +39,8 @@ export function entitlements(
     const promised = pledges.filter((p) => p.labId === labId).reduce((sum, p) => sum + p.gpuSeconds, 0);
     const given = Math.min(gpus, promised / pledgeHorizonSeconds);
     pledgedGpus += given;
-    shares.push(share(labId, gpus - given, recentGpuSeconds));
+    shares.push(share(labId, gpus - given));
   }
-  shares.push(share(consortium, pledgedGpus, recentGpuSeconds));
+  shares.push(share(consortium, pledgedGpus));
   return shares.sort((a, b) => (a.owner < b.owner ? -1 : 1));
-}
-
-function share(owner: Owner, gpus: number, recent: ReadonlyMap<Owner, number>): OwnerUse {
-  return {
-    owner,
-    entitledGpus: Math.max(gpus, leastEntitledGpus),
-    recentGpuSeconds: recent.get(owner) ?? 0,
-  };
 }

@@ -10,12 +10,42 @@ export type Rank =
   /** Least attained service in three queues (Tiresias-L, NSDI'19): forgets nothing and knows nothing of the future. */
   | 'tiresias';
 
+/** The policy of production, and with other numbers the simpler ones that it is compared with. */
+export interface SharesPolicy {
+  readonly kind: 'shares';
+  /** Whether jobs run at their lab's own clusters only. */
+  readonly reach: 'home' | 'all';
+  /** Among jobs of a level: by arrival, or the owner first that runs least for what it is entitled to. */
+  readonly order: 'arrival' | 'share';
+  /** Whether what comes behind a job that does not fit may go before it. */
+  readonly backfill: boolean;
+  /** Bounds between levels, in GPU-seconds that a job has had: who has had little goes before who has had much. */
+  readonly levelsGpuSeconds: readonly number[];
+  /** Whether a job of a better level may ask one of a worse level to leave. */
+  readonly preempt: boolean;
+  /** An attempt is left alone for so long: at least as long as it takes to save something, or it would never get on. */
+  readonly minRunMs: number;
+  /**
+   * A job may cost each of those that leave for it so much work, and as much more as it has waited itself: leaving is
+   * cheap right after a checkpoint, and nobody loses much for somebody who has just come.
+   */
+  readonly lossMs: number;
+  /** A job that has waited so long rises by a level, and again. */
+  readonly raiseAfterMs: number | null;
+  /** Whether no job shall end later than it would have in its lab alone. */
+  readonly guarantee: boolean;
+  /** A job with so small a lead over its shadow is left alone: it would be owed its place again at once. */
+  readonly protectLeadMs: number;
+  /** A gang that nobody can make room for keeps a cluster free for itself after so long; null: never. */
+  readonly reserveAfterMs: number | null;
+}
+
 /**
  * What `decide` follows. A value, so that a simulation runs the function that production runs: `shares` is the
  * policy in production, the others are the published baselines that it is measured against.
  */
 export type Policy =
-  | { readonly kind: 'shares' }
+  | SharesPolicy
   | { readonly kind: 'preemptive-order'; readonly rank: Rank }
   | {
       readonly kind: 'packing';
@@ -24,4 +54,20 @@ export type Policy =
       readonly workload: readonly Ask[];
     };
 
-export const beamtime: Policy = { kind: 'shares' };
+const gpuHours = (hours: number): number => hours * 3_600;
+
+/** The policy of production. How its numbers were found: docs/benchmarks.md, `npm run conformance:scheduling`. */
+export const beamtime: SharesPolicy = {
+  kind: 'shares',
+  reach: 'all',
+  order: 'share',
+  backfill: true,
+  levelsGpuSeconds: [gpuHours(1), gpuHours(4), gpuHours(24), gpuHours(96)],
+  preempt: true,
+  minRunMs: 30 * 60_000,
+  lossMs: 60_000,
+  raiseAfterMs: 24 * 3_600_000,
+  guarantee: true,
+  protectLeadMs: 600_000,
+  reserveAfterMs: 120_000,
+};

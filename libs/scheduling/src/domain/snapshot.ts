@@ -49,7 +49,7 @@ export interface SnapshotCluster {
   } | null;
   /** GPUs of live attempts by whose share they run on. */
   readonly busyGpus: Readonly<Record<Owner, number>>;
-  /** Live attempts on it; needed by what preempts. */
+  /** Live attempts on it; what is busy without standing here cannot be asked to leave. */
   readonly running?: readonly RunningJob[];
   /** Absent: only the cluster as a whole is known. */
   readonly nodes?: readonly SnapshotNode[];
@@ -77,16 +77,54 @@ export interface JobRequest {
   readonly place?: number;
 }
 
+/** Where a job stands in the schedule that its lab would have had alone. */
+export interface SnapshotShadow {
+  /** Cluster of the lab in which it would be running; null while it would wait. */
+  readonly clusterId: string | null;
+  /** Since when it would be running there. */
+  readonly startedMs: number | null;
+  /** What it had there before that, ms. */
+  readonly servedMs: number;
+}
+
+/** A job that has ended, and would still run or wait had its lab been alone. */
+export interface EndedShadow extends SnapshotShadow {
+  readonly jobId: string;
+  readonly owner: Owner;
+  readonly gpus: number;
+  readonly submittedMs: number;
+  /** What it really took, ms. */
+  readonly totalMs: number;
+}
+
 export interface RunningJob extends JobRequest {
   readonly jobId: string;
   readonly attempt: number;
   readonly submittedMs: number;
+  /** When its attempt got its GPUs. */
   readonly startedMs: number;
+  readonly priority?: number;
+  /** Running time of its earlier attempts that was not lost, ms; absent: none. */
+  readonly servedMs?: number;
+  /** When the state was saved from which another attempt would go on; absent: not since the start. */
+  readonly savedMs?: number;
+  /** Whether it can be asked to leave; absent: it cannot. */
+  readonly preemptible?: boolean;
+  /** It has been asked to leave, and will. */
+  readonly leaving?: boolean;
+  readonly shadow?: SnapshotShadow;
   /** Where it runs, where that is known. */
   readonly on?: readonly NodeShare[];
 }
 
 export interface WaitingJob extends JobRequest {
+  /** Since when it waits this time; absent: since it was submitted. */
+  readonly queuedMs?: number;
+  /** Running time of its earlier attempts that was not lost, ms; absent: none. */
+  readonly servedMs?: number;
+  /** Whether it can be asked to leave once it runs; absent: it cannot. */
+  readonly preemptible?: boolean;
+  readonly shadow?: SnapshotShadow;
   readonly jobId: string;
   readonly priority: number;
   readonly submittedMs: number;
@@ -102,6 +140,8 @@ export interface OwnerUse {
   readonly entitledGpus: number;
   /** GPU-seconds used lately, decayed. */
   readonly recentGpuSeconds: number;
+  /** GPU-seconds lent to others less those borrowed, decayed. */
+  readonly creditGpuSeconds: number;
 }
 
 /** Everything a decision depends on, beside the time and the seed. */
@@ -109,4 +149,6 @@ export interface Snapshot {
   readonly clusters: readonly SnapshotCluster[];
   readonly waiting: readonly WaitingJob[];
   readonly owners: readonly OwnerUse[];
+  /** Absent: none. */
+  readonly endedShadows?: readonly EndedShadow[];
 }

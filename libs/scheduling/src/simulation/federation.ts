@@ -1,7 +1,7 @@
-import { BinaryHeap } from '../domain/binary-heap.js';
-import { decideFederated } from '../domain/decide-federated.js';
-import { beamtime, type FederatedPolicy } from '../domain/policy.js';
-import { type JobNow, Situation } from '../domain/situation.js';
+import { BinaryHeap } from '../domain/shares/binary-heap.js';
+import { moveByShares } from '../domain/shares/move-by-shares.js';
+import { beamtime, type SharesPolicy } from '../domain/policy.js';
+import { type JobNow, Situation } from '../domain/shares/situation.js';
 import type { ClusterPolicy, SnapshotCluster } from '../domain/snapshot.js';
 
 export interface FederationJob {
@@ -48,7 +48,7 @@ interface Event {
 export function simulateFederation(
   jobs: readonly FederationJob[],
   gpusOfLabs: readonly number[],
-  policy: FederatedPolicy = { ...beamtime, checkpointEveryMs },
+  policy: SharesPolicy = beamtime,
   seed = 1,
   outages: readonly Outage[] = [],
 ): FederationResult {
@@ -59,20 +59,32 @@ export function simulateFederation(
     labId: labId(lab),
     state,
     capacity: { gpus: gpusOfLabs[lab] as number, gpuType: 'gpu', gpuMemoryMiB: null, policy: open },
-    running: [],
+    busyGpus: {},
   });
   const situation = new Situation(
     gpusOfLabs.map((_, lab) => clusterInfo(lab, 'active')),
-    gpusOfLabs.map((gpus, lab) => ({ owner: labId(lab), entitledGpus: gpus, recentGpuSeconds: 0, creditGpuSeconds: 0 })),
+    gpusOfLabs.map((gpus, lab) => ({
+      owner: labId(lab),
+      entitledGpus: gpus,
+      recentGpuSeconds: 0,
+      creditGpuSeconds: 0,
+    })),
     policy,
     0,
   );
-  const order = jobs.map((_, index) => index).sort((a, b) => (jobs[a] as FederationJob).submitMs - (jobs[b] as FederationJob).submitMs);
+  const order = jobs
+    .map((_, index) => index)
+    .sort((a, b) => (jobs[a] as FederationJob).submitMs - (jobs[b] as FederationJob).submitMs);
   const now: (JobNow | undefined)[] = new Array(jobs.length);
   const doneMs = new Float64Array(jobs.length);
   const overheadMs = new Float64Array(jobs.length);
   const index = new Map<JobNow, number>();
-  const result: FederationResult = { endMs: new Float64Array(jobs.length), preemptions: 0, lostGpuMs: 0, decisions: 0 };
+  const result: FederationResult = {
+    endMs: new Float64Array(jobs.length),
+    preemptions: 0,
+    lostGpuMs: 0,
+    decisions: 0,
+  };
   const events = new BinaryHeap<Event>((a, b) => a.atMs < b.atMs || (a.atMs === b.atMs && a.kind < b.kind));
   for (const [at, { fromMs, toMs }] of outages.entries()) {
     events.push({ atMs: fromMs, kind: 2, job: at, starts: 0 });
@@ -94,15 +106,37 @@ export function simulateFederation(
     situation.wait(job);
     result.preemptions++;
   };
-  const decide = (nowMs: number): void => {let rounds=0;
+  const decide = (nowMs: number): void => {
+    let rounds = 0;
     for (;;) {
-      const moves = decideFederated(situation, nowMs, seed); if(++rounds>2000){console.log("stuck",nowMs,moves.start.length,moves.leave.map(l=>[l.job.jobId,l.job.level,l.forJob.jobId,l.forJob.level,l.forJob.shape.request.gpus]),situation.clusters.map(c=>[c.free,c.gpus,c.running.length]));process.exit(1);}
+      const moves = moveByShares(situation, nowMs, seed);
+      if (++rounds > 2000) {
+        console.log(
+          'stuck',
+          nowMs,
+          moves.start.length,
+          moves.leave.map((l) => [
+            l.job.jobId,
+            l.job.level,
+            l.forJob.jobId,
+            l.forJob.level,
+            l.forJob.shape.request.gpus,
+          ]),
+          situation.clusters.map((c) => [c.free, c.gpus, c.running.length]),
+        );
+        process.exit(1);
+      }
       result.decisions++;
       for (const job of moves.start) {
         const id = index.get(job) as number;
         job.savedMs = nowMs + (overheadMs[id] as number);
         const leftMs = (jobs[id] as FederationJob).durationMs - (doneMs[id] as number);
-        events.push({ atMs: nowMs + (overheadMs[id] as number) + leftMs, kind: 0, job: id, starts: job.starts });
+        events.push({
+          atMs: nowMs + (overheadMs[id] as number) + leftMs,
+          kind: 0,
+          job: id,
+          starts: job.starts,
+        });
       }
       if (moves.leave.length === 0) return;
       for (const { job } of moves.leave) requeue(job, nowMs);
@@ -110,7 +144,10 @@ export function simulateFederation(
   };
 
   for (;;) {
-    const arrival = next < order.length ? (jobs[order[next] as number] as FederationJob).submitMs : Number.POSITIVE_INFINITY;
+    const arrival =
+      next < order.length
+        ? (jobs[order[next] as number] as FederationJob).submitMs
+        : Number.POSITIVE_INFINITY;
     const due = events.peek()?.atMs ?? Number.POSITIVE_INFINITY;
     const nowMs = Math.min(arrival, due);
     if (nowMs === Number.POSITIVE_INFINITY) break;
@@ -120,7 +157,8 @@ export function simulateFederation(
       if (event.kind >= 2) {
         const outage = outages[event.job] as Outage;
         const cluster = situation.clusters[outage.lab];
-        if (cluster !== undefined && event.kind === 2) for (const job of [...cluster.running]) requeue(job, nowMs);
+        if (cluster !== undefined && event.kind === 2)
+          for (const job of [...cluster.running]) requeue(job, nowMs);
         situation.changeCluster(clusterInfo(outage.lab, event.kind === 2 ? 'down' : 'active'), nowMs);
         continue;
       }
@@ -135,7 +173,14 @@ export function simulateFederation(
     for (; next < order.length && (jobs[order[next] as number] as FederationJob).submitMs <= nowMs; next++) {
       const id = order[next] as number;
       const { gpus, lab, submitMs } = jobs[id] as FederationJob;
-      const shape = situation.shapeOf({ kind: 'train', owner: labId(lab), gpus, gpuType: null, gpuMemoryMiB: null, maxSeconds: 1 });
+      const shape = situation.shapeOf({
+        kind: 'train',
+        owner: labId(lab),
+        gpus,
+        gpuType: null,
+        gpuMemoryMiB: null,
+        maxSeconds: 1,
+      });
       const job: JobNow = {
         jobId: String(id).padStart(7, '0'),
         shape,
@@ -153,6 +198,7 @@ export function simulateFederation(
         attempt: 0,
         startedMs: 0,
         savedMs: 0,
+        savesEveryMs: checkpointEveryMs,
         cluster: null,
         leaving: false,
         isProtected: false,
@@ -163,7 +209,20 @@ export function simulateFederation(
       index.set(job, id);
       situation.wait(job);
       if (policy.guarantee)
-        situation.shadow(job, { jobId: job.jobId, gpus, queuedMs: submitMs, servedMs: 0, startedMs: null, totalMs: null, pool: null, ended: false }, nowMs);
+        situation.shadow(
+          job,
+          {
+            jobId: job.jobId,
+            gpus,
+            queuedMs: submitMs,
+            servedMs: 0,
+            startedMs: null,
+            totalMs: null,
+            clusterId: null,
+            ended: false,
+          },
+          nowMs,
+        );
     }
     decide(nowMs);
   }
@@ -179,20 +238,24 @@ export function simulateSilos(
   void outages;
   const endMs = new Float64Array(jobs.length);
   gpusOfLabs.forEach((gpus, lab) => {
-    const own = jobs.flatMap((job, index) => (job.lab === lab ? [index] : [])).sort((a, b) => (jobs[a] as FederationJob).submitMs - (jobs[b] as FederationJob).submitMs);
+    const own = jobs
+      .flatMap((job, index) => (job.lab === lab ? [index] : []))
+      .sort((a, b) => (jobs[a] as FederationJob).submitMs - (jobs[b] as FederationJob).submitMs);
     const ends = new BinaryHeap<{ atMs: number; id: number }>((a, b) => a.atMs < b.atMs);
     let queue: number[] = [];
     let free = gpus;
     let next = 0;
     for (;;) {
-      const arrival = next < own.length ? (jobs[own[next] as number] as FederationJob).submitMs : Number.POSITIVE_INFINITY;
+      const arrival =
+        next < own.length ? (jobs[own[next] as number] as FederationJob).submitMs : Number.POSITIVE_INFINITY;
       const nowMs = Math.min(arrival, ends.peek()?.atMs ?? Number.POSITIVE_INFINITY);
       if (nowMs === Number.POSITIVE_INFINITY) break;
       for (let end = ends.peek(); end !== undefined && end.atMs <= nowMs; end = ends.peek()) {
         ends.pop();
         free += (jobs[end.id] as FederationJob).gpus;
       }
-      while (next < own.length && (jobs[own[next] as number] as FederationJob).submitMs <= nowMs) queue.push(own[next++] as number);
+      while (next < own.length && (jobs[own[next] as number] as FederationJob).submitMs <= nowMs)
+        queue.push(own[next++] as number);
       const kept: number[] = [];
       let at = 0;
       for (; at < queue.length && at < 64 && free > 0; at++) {

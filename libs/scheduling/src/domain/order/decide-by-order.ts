@@ -36,7 +36,7 @@ export function decideByOrder(snapshot: Snapshot, rank: Rank): Decisions {
       if (!kept.has(jobId)) preempt.push({ jobId, attempt, reason: 'jobs that go before it need its GPUs' });
     }
   }
-  return { place, preempt, move, waiting: [] };
+  return { place, preempt, move, shadow: [] };
 }
 
 interface Entry {

@@ -1,325 +1,162 @@
-import { leastEntitledGpus } from './entitlements.js';
-import type { ClusterNow, JobNow, OwnerNow, Queue, Shape, Situation } from './situation.js';
+import type { Decisions, ShadowMove } from '../decisions.js';
+import type { SharesPolicy } from '../policy.js';
+import type { JobRequest, RunningJob, Snapshot, SnapshotShadow, WaitingJob } from '../snapshot.js';
+import { type Moves, moveByShares } from './move-by-shares.js';
+import type { ShadowJob } from './shadow-silo.js';
+import { type JobNow, Situation } from './situation.js';
 
-export interface Placement {
-  readonly jobId: string;
-  readonly clusterId: string;
+/** Builds the situation that a snapshot shows, decides, and says what is to be written. */
+export function decideByShares(
+  snapshot: Snapshot,
+  nowMs: number,
+  seed: number,
+  policy: SharesPolicy,
+): Decisions {
+  return decideIn(new Scene(snapshot, nowMs, policy), nowMs, seed).decisions;
 }
 
-/** A running attempt that is asked to save its state and leave. */
-export interface Preemption {
-  readonly jobId: string;
-  readonly attempt: number;
-  readonly forJobId: string;
-  readonly reason: string;
-}
-
-export interface Moves {
-  readonly start: readonly JobNow[];
-  readonly leave: readonly { readonly job: JobNow; readonly forJob: JobNow; readonly owed: boolean }[];
-}
-
-/** Clusters whose victims are compared before one is chosen: enough to find cheap ones among many clusters. */
-const clustersCompared = 6;
-/** What a restart costs beside the work that is lost, for choosing whom to ask. */
-const restartMs = 10_000;
-
-/**
- * Who starts where, and who is asked to leave. Carries its own moves out in the situation, which shows the plan.
- *
- * 1. Jobs that would be running at home by now get room: where there is some, else at home, where whoever has no such
- *    claim leaves.
- * 2. Then level by level, those that have had least first (least attained service: Nuyens and Wierman 2008; Tiresias,
- *    NSDI'19): turns go to the owner that runs least for what it is entitled to, among equals to the one with more
- *    credit. Whoever finds no room may ask jobs of worse levels to leave, those whose leaving loses least.
- *
- * What is asked to leave takes time to go. Its GPUs are kept for whom it leaves, by the order of turns alone: the next
- * decision comes to the same job first.
- */
-export function decideFederated(situation: Situation, nowMs: number, seed: number): Moves {
-  return new Round(situation, nowMs, seed).run();
-}
-
-class Round {
-  private readonly starts: JobNow[] = [];
-  private readonly leaves: { job: JobNow; forJob: JobNow; owed: boolean }[] = [];
-  /** The fewest GPUs that could not be had, by the clusters in reach. */
-  private readonly failed = new Map<string, number>();
-  private readonly exhausted = new Set<OwnerNow>();
-
-  constructor(
-    private readonly now: Situation,
-    private readonly nowMs: number,
-    private readonly seed: number,
-  ) {}
-
-  run(): Moves {
-    const { now, nowMs } = this;
-    now.advance(nowMs);
-    for (const cluster of now.clusters) cluster.claimedGpus = 0;
-    if (now.owed.size > 0) this.payDebts();
-    for (let level = 0; level < now.levels; level++) {
-      if ((now.waitingAtLevel[level] as number) > 0 && this.hasRoomAt(level)) this.serveLevel(level);
-    }
-    return { start: this.starts, leave: this.leaves };
-  }
-
-  private payDebts(): void {
-    const { now } = this;
-    const owed = [...now.owed].sort((a, b) => a.submittedMs - b.submittedMs || (a.jobId < b.jobId ? -1 : 1));
-    for (const job of owed) {
-      if (this.isHeldBack(job)) continue;
-      if (this.placeFree(job) || this.claim(job, job.shape.home)) continue;
-      for (const home of job.shape.home) if (this.evict(job, home)) break;
-    }
-  }
-
-  /** Whether anything could start at this level at all. */
-  private hasRoomAt(level: number): boolean {
-    const { clusters, policy } = this.now;
-    for (const cluster of clusters) {
-      if (cluster.free > 0) return true;
-      if (!policy.preempt) continue;
-      for (let worse = level + 1; worse < this.now.levels; worse++) {
-        if ((cluster.yieldingGpus[worse] as number) > 0) return true;
-      }
-    }
-    return false;
-  }
-
-  private serveLevel(level: number): void {
-    this.exhausted.clear();
-    this.failed.clear();
-    for (;;) {
-      const owner = this.nextOwner(level);
-      if (owner === undefined) return;
-      const job = this.headOf(owner.queues[level] as Queue);
-      if (job === undefined) {
-        this.exhausted.add(owner);
-        continue;
-      }
-      if (this.placeFree(job) || this.makeRoom(job, level)) continue;
-      this.fail(job);
-    }
-  }
-
-  private fail(job: JobNow): void {
-    const { request, reachKey } = job.shape;
-    const known = this.failed.get(reachKey) ?? Number.POSITIVE_INFINITY;
-    this.failed.set(reachKey, this.now.policy.backfill ? Math.min(known, request.gpus) : 0);
-  }
-
-  private nextOwner(level: number): OwnerNow | undefined {
-    const { owners, policy } = this.now;
-    let best: OwnerNow | undefined;
-    let bestHead: JobNow | undefined;
-    for (const owner of owners.values()) {
-      const queue = owner.queues[level] as Queue;
-      if (queue.size === 0 || this.exhausted.has(owner)) continue;
-      if (policy.order === 'arrival') {
-        const head = this.headOf(queue);
-        if (head === undefined) this.exhausted.add(owner);
-        else if (bestHead === undefined || isEarlier(head, bestHead)) [best, bestHead] = [owner, head];
-      } else if (best === undefined || hasBetterClaim(owner, best)) best = owner;
-    }
-    return best;
-  }
-
-  /** The job of a queue whose turn it is, of those that are not known to find no room. */
-  private headOf(queue: Queue): JobNow | undefined {
-    let best: JobNow | undefined;
-    for (const [shape, heap] of queue.shapes) {
-      const failed = this.failed.get(shape.reachKey);
-      if (failed !== undefined && shape.request.gpus >= failed) continue;
-      const head = this.now.headOf(heap);
-      if (head === undefined) {
-        queue.shapes.delete(shape);
-        continue;
-      }
-      if (this.isWaitingFor(head)) continue;
-      if (best === undefined || isEarlier(head, best)) best = head;
-    }
-    return best;
-  }
-
-  /** Has its claim already, for this decision. */
-  private isWaitingFor(job: JobNow): boolean {
-    return this.claimed.has(job) || this.isHeldBack(job);
-  }
-  private readonly claimed = new Set<JobNow>();
-
-  private isHeldBack(job: JobNow): boolean {
-    return job.retryAtMs !== null && job.retryAtMs > this.nowMs;
-  }
-
-  /** Free GPUs that nobody with an earlier turn waits for. */
-  private usable(cluster: ClusterNow): number {
-    return cluster.free - Math.max(0, cluster.claimedGpus - cluster.leavingGpus);
-  }
-
-  /** Its own cluster first, then the one that it leaves fullest; ties by the seed. */
-  private placeFree(job: JobNow): boolean {
-    const { home, reach, request } = job.shape;
-    let best: ClusterNow | undefined;
-    let bestLeft = Number.POSITIVE_INFINITY;
-    for (let at = 0; at < reach.length; at++) {
-      const cluster = reach[at] as ClusterNow;
-      const left = this.usable(cluster) - request.gpus;
-      if (left < 0 || job.avoid.includes(cluster.info.clusterId)) continue;
-      if (at < home.length) {
-        best = cluster;
-        break;
-      }
-      if (left < bestLeft || (left === bestLeft && best !== undefined && this.draws(job, cluster, best))) {
-        best = cluster;
-        bestLeft = left;
-      }
-    }
-    if (best === undefined) return false;
-    this.now.start(job, best);
-    this.starts.push(job);
-    return true;
-  }
-
-  private draws(job: JobNow, a: ClusterNow, b: ClusterNow): boolean {
-    return this.lot(job, a) < this.lot(job, b);
-  }
-
-  /** Spreads ties evenly and the same way on every machine. */
-  private lot(job: JobNow, cluster: ClusterNow): number {
-    let value = Math.imul(this.seed ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(job.ticket + 1, 0xc2b2ae35);
-    value = Math.imul(value ^ (value >>> 15) ^ cluster.index, 0x27d4eb2f);
-    return (value ^ (value >>> 13)) >>> 0;
-  }
-
-  /** Where enough is being vacated, it waits for that and nobody else gets it. */
-  private claim(job: JobNow, among: readonly ClusterNow[]): boolean {
-    const { gpus } = job.shape.request;
-    for (const cluster of among) {
-      if (cluster.leavingGpus === 0 || job.avoid.includes(cluster.info.clusterId)) continue;
-      if (cluster.free + cluster.leavingGpus - cluster.claimedGpus < gpus) continue;
-      cluster.claimedGpus += gpus;
-      this.claimed.add(job);
-      return true;
-    }
-    return false;
-  }
-
-  /** Asks jobs of worse levels to leave, where that loses least among some clusters. */
-  private makeRoom(job: JobNow, level: number): boolean {
-    if (!this.now.policy.preempt) return false;
-    const { reach, request } = job.shape;
-    if (this.claim(job, reach)) return true;
-    let best: { cluster: ClusterNow; leave: JobNow[]; cost: number } | undefined;
-    let compared = 0;
-    const lossMaxMs = this.now.policy.lossMs + this.nowMs - job.queuedMs;
-    const from = reach.length === 0 ? 0 : this.lotOf(job) % reach.length;
-    for (let step = 0; step < reach.length && compared < clustersCompared; step++) {
-      const cluster = reach[(from + step) % reach.length] as ClusterNow;
-      const has = this.usable(cluster) + this.yielding(cluster, level);
-      if (has < request.gpus || job.avoid.includes(cluster.info.clusterId)) continue;
-      const plan = this.cheapest(cluster, request.gpus, lossMaxMs, (running) => running.level > level);
-      if (plan === undefined) continue;
-      compared++;
-      if (best === undefined || plan.cost < best.cost) best = { cluster, ...plan };
-    }
-    if (best === undefined) return false;
-    this.vacate(job, best.cluster, best.leave, false);
-    return true;
-  }
-
-  private lotOf(job: JobNow): number {
-    return (Math.imul(job.ticket, 0x9e3779b1) ^ this.seed) >>> 0;
-  }
-
-  private yielding(cluster: ClusterNow, level: number): number {
-    let gpus = 0;
-    for (let worse = level + 1; worse < this.now.levels; worse++) gpus += cluster.yieldingGpus[worse] as number;
-    return gpus;
-  }
-
-  /** Makes room at home for a job that would be running there: guests leave first, then its lab's own. */
-  private evict(job: JobNow, home: ClusterNow): boolean {
-    const { gpus, owner } = job.shape.request;
-    if (!this.now.policy.preempt || job.avoid.includes(home.info.clusterId)) return false;
-    const lossMaxMs = this.now.policy.lossMs + this.now.debtMs(job);
-    const isGuest = (running: JobNow): boolean => running.shape.request.owner !== owner;
-    const plan =
-      this.cheapest(home, gpus, lossMaxMs, isGuest) ?? this.cheapest(home, gpus, lossMaxMs, () => true);
-    if (plan === undefined) return false;
-    this.vacate(job, home, plan.leave, true);
-    return true;
-  }
-
-  private vacate(job: JobNow, cluster: ClusterNow, leave: readonly JobNow[], owed: boolean): void {
-    for (const running of leave) {
-      this.now.askToLeave(running);
-      this.leaves.push({ job: running, forJob: job, owed });
-    }
-    cluster.claimedGpus += job.shape.request.gpus;
-    this.claimed.add(job);
-  }
-
-  /** Running jobs that would have to leave so that so many GPUs can be had; those first whose leaving loses least. */
-  private cheapest(
-    cluster: ClusterNow,
-    gpus: number,
-    lossMaxMs: number,
-    may: (running: JobNow) => boolean,
-  ): { leave: JobNow[]; cost: number } | undefined {
-    let lacking = gpus - (cluster.free + cluster.leavingGpus - cluster.claimedGpus);
-    const candidates: JobNow[] = [];
-    let offered = 0;
-    for (const running of cluster.running) {
-      if (running.leaving || running.isProtected || !running.preemptible) continue;
-      const savedMs = this.savedMs(running, this.nowMs);
-      if (this.nowMs - savedMs > lossMaxMs || this.nowMs - running.startedMs < this.now.policy.minRunMs || !may(running)) continue;
-      candidates.push(running);
-      offered += running.shape.request.gpus;
-    }
-    if (offered < lacking) return undefined;
-    const { nowMs } = this;
-    const savedMs = this.savedMs;
-    candidates.sort((a, b) => nowMs - savedMs(a, nowMs) - (nowMs - savedMs(b, nowMs)) || (a.jobId < b.jobId ? -1 : 1));
-    const leave: JobNow[] = [];
-    for (const running of candidates) {
-      if (lacking <= 0) break;
-      leave.push(running);
-      lacking -= running.shape.request.gpus;
-    }
-    // Whoever turns out not to be needed stays.
-    for (let at = leave.length - 1; at >= 0; at--) {
-      const spare = (leave[at] as JobNow).shape.request.gpus;
-      if (lacking + spare > 0) continue;
-      lacking += spare;
-      leave.splice(at, 1);
-    }
-    let cost = 0;
-    for (const running of leave)
-      cost += (restartMs + nowMs - savedMs(running, nowMs)) * running.shape.request.gpus;
-    return { leave, cost };
-  }
-
-  private readonly savedMs = (job: JobNow, nowMs: number): number => {
-    const every = this.now.policy.checkpointEveryMs;
-    return every === null || nowMs < job.savedMs ? job.savedMs : nowMs - ((nowMs - job.savedMs) % every);
+/** The same with the situation as the decision left it, for explanations. */
+export function decideIn(
+  scene: Scene,
+  nowMs: number,
+  seed: number,
+): { decisions: Decisions; moves: Moves; situation: Situation } {
+  const { situation } = scene;
+  const moves = moveByShares(situation, nowMs, seed);
+  return {
+    situation,
+    moves,
+    decisions: {
+      place: moves.start.map((job) => ({ jobId: job.jobId, clusterId: job.cluster?.info.clusterId ?? '' })),
+      preempt: moves.leave.map(({ job, forJob, owed }) => ({
+        jobId: job.jobId,
+        attempt: job.attempt,
+        reason: owed
+          ? `its GPUs belong to the lab of ${forJob.jobId}, which would be running there by now`
+          : `its GPUs are for ${forJob.jobId}, which has had less GPU time so far`,
+      })),
+      move: [],
+      shadow: scene.shadowMoves(),
+    },
   };
 }
 
-function isEarlier(a: JobNow, b: JobNow): boolean {
-  if (a.priority !== b.priority) return a.priority > b.priority;
-  if (a.submittedMs !== b.submittedMs) return a.submittedMs < b.submittedMs;
-  return a.jobId < b.jobId;
-}
+const nowhere = { ended: true, clusterId: null, startedMs: null, servedMs: 0 };
 
-/** Less running for what it is entitled to; among equals, more credit. */
-function hasBetterClaim(a: OwnerNow, b: OwnerNow): boolean {
-  const x = a.runningGpus / Math.max(a.entitledGpus, leastEntitledGpus);
-  const y = b.runningGpus / Math.max(b.entitledGpus, leastEntitledGpus);
-  if (x !== y) return x < y;
-  const p = a.creditGpuSeconds / Math.max(a.entitledGpus, leastEntitledGpus);
-  const q = b.creditGpuSeconds / Math.max(b.entitledGpus, leastEntitledGpus);
-  if (p !== q) return p > q;
-  return a.owner < b.owner;
+/** A snapshot as a situation. */
+export class Scene {
+  readonly situation: Situation;
+  readonly jobs = new Map<string, JobNow>();
+  private readonly moved = new Set<ShadowJob>();
+  /** Jobs that wait or run and have no place in the shadow of their lab. */
+  private readonly homeless: string[] = [];
+
+  constructor(
+    snapshot: Snapshot,
+    private readonly nowMs: number,
+    policy: SharesPolicy,
+  ) {
+    const situation = new Situation(snapshot.clusters, snapshot.owners, policy, nowMs);
+    this.situation = situation;
+    const shadows: { job: JobNow | null; shadow: ShadowJob; owner: string }[] = [];
+    const shadowOf = (job: JobNow, at: SnapshotShadow | undefined): void => {
+      if (at === undefined || !policy.guarantee) return;
+      shadows.push({
+        job,
+        shadow: this.shadowJob(job.jobId, job.shape.request, job.submittedMs, at, null),
+        owner: job.shape.request.owner,
+      });
+    };
+    for (const cluster of situation.clusters) {
+      for (const running of cluster.info.running ?? []) {
+        const job = this.jobOf(running);
+        situation.occupy(job, cluster);
+        shadowOf(job, running.shadow);
+      }
+    }
+    for (const waiting of [...snapshot.waiting].sort((a, b) => (a.jobId < b.jobId ? -1 : 1))) {
+      const job = this.jobOf(waiting);
+      situation.wait(job);
+      shadowOf(job, waiting.shadow);
+    }
+    for (const ended of policy.guarantee ? (snapshot.endedShadows ?? []) : []) {
+      const shadow = this.shadowJob(ended.jobId, ended, ended.submittedMs, ended, ended.totalMs);
+      shadows.push({ job: null, shadow, owner: ended.owner });
+    }
+    situation.onShadow = (shadow) => this.moved.add(shadow);
+    // What runs there takes its place first, then the queue in its order.
+    shadows.sort(
+      (a, b) =>
+        Number(a.shadow.startedMs === null) - Number(b.shadow.startedMs === null) ||
+        a.shadow.queuedMs - b.shadow.queuedMs ||
+        (a.shadow.jobId < b.shadow.jobId ? -1 : 1),
+    );
+    for (const { job, shadow, owner } of shadows) {
+      const has =
+        job === null ? situation.shadowEnded(owner, shadow, nowMs) : situation.shadow(job, shadow, nowMs);
+      if (!has) this.homeless.push(shadow.jobId);
+    }
+  }
+
+  private jobOf(from: WaitingJob | RunningJob): JobNow {
+    const runs = 'attempt' in from;
+    const shape = this.situation.shapeOf(from);
+    const job: JobNow = {
+      jobId: from.jobId,
+      shape,
+      ownerNow: this.situation.ownerOf(from.owner),
+      priority: from.priority ?? 0,
+      submittedMs: from.submittedMs,
+      preemptible: from.preemptible ?? false,
+      servedMs: from.servedMs ?? 0,
+      queuedMs: runs ? from.startedMs : (from.queuedMs ?? from.submittedMs),
+      retryAtMs: runs ? null : from.retryAtMs,
+      avoid: runs ? [] : from.avoid,
+      raisedLevels: 0,
+      level: 0,
+      ticket: 0,
+      attempt: runs ? from.attempt : 0,
+      startedMs: runs ? from.startedMs : 0,
+      savedMs: runs ? (from.savedMs ?? from.startedMs) : 0,
+      savesEveryMs: null,
+      cluster: null,
+      leaving: runs && (from.leaving ?? false),
+      isProtected: false,
+      starts: 0,
+      shadow: null,
+    };
+    this.jobs.set(job.jobId, job);
+    return job;
+  }
+
+  private shadowJob(
+    jobId: string,
+    { gpus, owner }: Pick<JobRequest, 'gpus' | 'owner'>,
+    submittedMs: number,
+    at: SnapshotShadow,
+    totalMs: number | null,
+  ): ShadowJob {
+    const isThere = at.clusterId !== null && (this.situation.ownerOf(owner).silo?.has(at.clusterId) ?? false);
+    const startedMs = isThere ? at.startedMs : null;
+    return {
+      jobId,
+      gpus,
+      queuedMs: submittedMs,
+      // A cluster that is no more: what it had there it had.
+      servedMs:
+        at.servedMs + (!isThere && at.startedMs !== null ? Math.max(0, this.nowMs - at.startedMs) : 0),
+      startedMs,
+      totalMs,
+      clusterId: startedMs === null ? null : at.clusterId,
+      ended: false,
+    };
+  }
+
+  /** What is to be written of the shadows. */
+  shadowMoves(): ShadowMove[] {
+    const moves: ShadowMove[] = this.homeless.map((jobId) => ({ ...nowhere, jobId }));
+    for (const { jobId, ended, clusterId, startedMs, servedMs } of this.moved)
+      moves.push(ended ? { ...nowhere, jobId } : { jobId, ended, clusterId, startedMs, servedMs });
+    return moves;
+  }
 }
-export type { Shape };

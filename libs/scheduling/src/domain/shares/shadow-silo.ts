@@ -14,18 +14,20 @@ export interface ShadowJob {
   servedMs: number;
   startedMs: number | null;
   totalMs: number | null;
-  /** Index of the pool (a cluster of the lab) that it runs in. */
-  pool: number | null;
+  /** Cluster of the lab that it would be running in. */
+  clusterId: string | null;
   ended: boolean;
 }
 
 export interface ShadowListener {
-  /** It would have been started at home at this moment, or, with an outage, stopped. */
+  /** It would have been started at home at this moment, or have ended, or, with an outage, stopped. */
   changed(job: ShadowJob, nowMs: number): void;
 }
 
 interface Pool {
   gpus: number;
+  /** Also while it is out. */
+  readonly gpusAtMost: number;
   free: number;
   running: Set<ShadowJob>;
 }
@@ -38,22 +40,27 @@ interface Pool {
  * (the argument of the fair sojourn protocol, Friedman and Henderson 2003).
  */
 export class ShadowSilo {
-  private readonly pools: Pool[];
+  private readonly pools: ReadonlyMap<string, Pool>;
   private queue: ShadowJob[] = [];
   private readonly ends = new BinaryHeap<{ atMs: number; job: ShadowJob; startedMs: number }>(
     (a, b) => a.atMs < b.atMs,
   );
 
   constructor(
-    gpusOfPools: readonly number[],
+    clusters: readonly { readonly clusterId: string; readonly gpus: number }[],
     private readonly listener: ShadowListener,
   ) {
-    this.pools = gpusOfPools.map((gpus) => ({ gpus, free: gpus, running: new Set() }));
+    this.pools = new Map(
+      clusters.map(({ clusterId, gpus }) => [
+        clusterId,
+        { gpus, gpusAtMost: gpus, free: gpus, running: new Set<ShadowJob>() },
+      ]),
+    );
   }
 
   /** A job of the lab joins the queue, or, when it has `startedMs` already, stands where it stood. */
   add(job: ShadowJob, nowMs: number): void {
-    const pool = job.pool === null ? undefined : this.pools[job.pool];
+    const pool = job.clusterId === null ? undefined : this.pools.get(job.clusterId);
     if (job.startedMs !== null && pool !== undefined) {
       pool.free -= job.gpus;
       pool.running.add(job);
@@ -64,6 +71,16 @@ export class ShadowSilo {
     this.startWhatFits(nowMs);
   }
 
+  has(clusterId: string): boolean {
+    return this.pools.has(clusterId);
+  }
+
+  /** Whether a gang of this size could ever run here. */
+  couldHold(gpus: number): boolean {
+    for (const pool of this.pools.values()) if (gpus <= pool.gpusAtMost) return true;
+    return false;
+  }
+
   /** The job has really ended, after so much service. */
   ended(job: ShadowJob, totalMs: number, nowMs: number): void {
     job.totalMs = totalMs;
@@ -72,8 +89,8 @@ export class ShadowSilo {
   }
 
   /** Another number of GPUs from now on; 0 while the cluster is out. What runs there stops and queues again. */
-  resize(pool: number, gpus: number, nowMs: number): void {
-    const at = this.pools[pool];
+  resize(clusterId: string, gpus: number, nowMs: number): void {
+    const at = this.pools.get(clusterId);
     if (at === undefined) return;
     this.advance(nowMs);
     if (gpus < at.gpus - at.free) {
@@ -90,18 +107,14 @@ export class ShadowSilo {
     for (let next = this.ends.peek(); next !== undefined && next.atMs <= nowMs; next = this.ends.peek()) {
       this.ends.pop();
       const { job, atMs } = next;
-      const pool = job.pool === null ? undefined : this.pools[job.pool];
+      const pool = job.clusterId === null ? undefined : this.pools.get(job.clusterId);
       if (job.ended || job.startedMs !== next.startedMs || pool === undefined) continue;
       job.ended = true;
       pool.running.delete(job);
       pool.free += job.gpus;
+      this.listener.changed(job, atMs);
       this.startWhatFits(atMs);
     }
-  }
-
-  /** When the next thing happens here, as far as is known; Infinity when nothing. */
-  get nextMs(): number {
-    return this.ends.peek()?.atMs ?? Number.POSITIVE_INFINITY;
   }
 
   private stop(pool: Pool, job: ShadowJob, nowMs: number): void {
@@ -109,7 +122,7 @@ export class ShadowSilo {
     pool.free += job.gpus;
     job.servedMs += nowMs - (job.startedMs ?? nowMs);
     job.startedMs = null;
-    job.pool = null;
+    job.clusterId = null;
     this.queue.push(job);
     this.listener.changed(job, nowMs);
   }
@@ -135,16 +148,16 @@ export class ShadowSilo {
   }
 
   private hasRoom(): boolean {
-    for (const pool of this.pools) if (pool.free > 0) return true;
+    for (const pool of this.pools.values()) if (pool.free > 0) return true;
     return false;
   }
 
   private start(job: ShadowJob, nowMs: number): boolean {
-    for (const [index, pool] of this.pools.entries()) {
+    for (const [clusterId, pool] of this.pools) {
       if (pool.free < job.gpus) continue;
       pool.free -= job.gpus;
       pool.running.add(job);
-      job.pool = index;
+      job.clusterId = clusterId;
       job.startedMs = nowMs;
       this.expectEnd(job, nowMs);
       this.listener.changed(job, nowMs);

@@ -1,15 +1,9 @@
+import { leastEntitledGpus } from '../entitlements.js';
+import { judgeForEver, judgeNow } from '../judge-cluster.js';
+import type { SharesPolicy } from '../policy.js';
+import { consortium, type JobRequest, type Owner, type OwnerUse, type SnapshotCluster } from '../snapshot.js';
 import { BinaryHeap } from './binary-heap.js';
-import { leastEntitledGpus } from './entitlements.js';
-import { judgeForEver, judgeNow } from './judge-cluster.js';
-import type { FederatedPolicy } from './policy.js';
 import { type ShadowJob, ShadowSilo, shadowServedMs } from './shadow-silo.js';
-import {
-  consortium,
-  type JobRequest,
-  type Owner,
-  type OwnerUse,
-  type SnapshotCluster,
-} from './snapshot.js';
 
 /** Jobs that the same clusters take, for the same owner, with as many GPUs. */
 export interface Shape {
@@ -20,6 +14,8 @@ export interface Shape {
   home: ClusterNow[];
   /** The same for shapes with the same reach. */
   reachKey: string;
+  /** Whether its lab alone could run it; undefined until somebody asks. */
+  isAtHome: boolean | undefined;
 }
 
 /** A cluster as it changes. */
@@ -33,8 +29,11 @@ export interface ClusterNow {
   readonly running: JobNow[];
   /** GPUs of running jobs that may be asked to leave, by their level. */
   readonly yieldingGpus: number[];
-  /** GPUs set aside in the present decision for those whose turn came earlier. */
+  /** GPUs set aside in the present decision for those whose turn came earlier, of what is being vacated. */
   claimedGpus: number;
+  /** GPUs kept free in the present decision for a gang, and when it would have them at the latest. */
+  reservedGpus: number;
+  reservedFromMs: number;
 }
 
 export interface OwnerNow {
@@ -45,9 +44,8 @@ export interface OwnerNow {
   runningGpus: number;
   /** Waiting jobs by level. */
   readonly queues: Queue[];
+  /** What it would do alone; null for who has no cluster. */
   silo: ShadowSilo | null;
-  /** Clusters of the silo's pools, in their order. */
-  pools: ClusterNow[];
 }
 
 /** Waiting jobs of one owner and level, each shape in its order. */
@@ -82,7 +80,9 @@ export interface JobNow {
   ticket: number;
   attempt: number;
   startedMs: number;
+  /** When its state was last saved, or, with `savesEveryMs`, since when it saves at that rhythm. */
   savedMs: number;
+  readonly savesEveryMs: number | null;
   cluster: ClusterNow | null;
   leaving: boolean;
   /** It has no more than it would have had at home: nobody may ask it to leave. */
@@ -98,7 +98,7 @@ export interface JobNow {
  */
 export class Situation {
   readonly clusters: ClusterNow[];
-  readonly owners = new Map<Owner, OwnerNow>();
+  readonly owners: OwnerNow[] = [];
   readonly levels: number;
   /** Waiting jobs that would be running at home by now. */
   readonly owed = new Set<JobNow>();
@@ -106,6 +106,7 @@ export class Situation {
   readonly waitingAtLevel: number[];
   private readonly shapes = new Map<string, Shape>();
   private readonly byId = new Map<string, ClusterNow>();
+  private readonly ownersById = new Map<Owner, OwnerNow>();
   private tickets = 0;
   private readonly notes = new BinaryHeap<Note>((a, b) => a.atMs < b.atMs);
   private readonly silos: OwnerNow[] = [];
@@ -113,7 +114,7 @@ export class Situation {
   constructor(
     clusters: readonly SnapshotCluster[],
     owners: readonly OwnerUse[],
-    readonly policy: FederatedPolicy,
+    readonly policy: SharesPolicy,
     private nowMs: number,
   ) {
     this.levels = policy.levelsGpuSeconds.length + 1;
@@ -122,15 +123,21 @@ export class Situation {
       index,
       info,
       gpus: info.capacity?.gpus ?? 0,
-      free: info.capacity?.gpus ?? 0,
+      free: (info.capacity?.gpus ?? 0) - busyUnlisted(info),
       leavingGpus: 0,
       running: [],
       yieldingGpus: new Array<number>(this.levels).fill(0),
       claimedGpus: 0,
+      reservedGpus: 0,
+      reservedFromMs: 0,
     }));
     for (const cluster of this.clusters) this.byId.set(cluster.info.clusterId, cluster);
     for (const use of owners) Object.assign(this.ownerOf(use.owner), use);
-    if (policy.guarantee) for (const owner of this.owners.values()) this.openSilo(owner);
+    for (const { info } of this.clusters) {
+      for (const [owner, gpus] of Object.entries(info.busyGpus)) this.ownerOf(owner).runningGpus += gpus;
+      for (const job of info.running ?? []) this.ownerOf(job.owner).runningGpus -= job.gpus;
+    }
+    if (policy.guarantee) for (const owner of this.owners) this.openSilo(owner);
   }
 
   clusterOf(clusterId: string): ClusterNow | undefined {
@@ -138,7 +145,7 @@ export class Situation {
   }
 
   ownerOf(owner: Owner): OwnerNow {
-    let now = this.owners.get(owner);
+    let now = this.ownersById.get(owner);
     if (now === undefined) {
       now = {
         owner,
@@ -148,9 +155,9 @@ export class Situation {
         runningGpus: 0,
         queues: Array.from({ length: this.levels }, () => ({ shapes: new Map(), size: 0 })),
         silo: null,
-        pools: [],
       };
-      this.owners.set(owner, now);
+      this.ownersById.set(owner, now);
+      this.owners.push(now);
     }
     return now;
   }
@@ -162,9 +169,8 @@ export class Situation {
     // What a lab pledged to the consortium it would not have for itself.
     const brought = own.reduce((sum, { gpus }) => sum + gpus, 0);
     const kept = Math.min(1, owner.entitledGpus / Math.max(1, brought));
-    owner.pools = own;
     owner.silo = new ShadowSilo(
-      own.map((cluster) => Math.floor(cluster.gpus * kept + 1e-9)),
+      own.map(({ info, gpus }) => ({ clusterId: info.clusterId, gpus: Math.floor(gpus * kept + 1e-9) })),
       { changed: (shadow, nowMs) => this.shadowChanged(shadow, nowMs) },
     );
     this.silos.push(owner);
@@ -176,7 +182,13 @@ export class Situation {
     const key = `${owner}/${gpus}/${kind}/${gpuType}/${gpuMemoryMiB}/${maxSeconds}`;
     let shape = this.shapes.get(key);
     if (shape === undefined) {
-      shape = { request: { kind, owner, gpus, gpuType, gpuMemoryMiB, maxSeconds }, reach: [], home: [], reachKey: '' };
+      shape = {
+        request: { kind, owner, gpus, gpuType, gpuMemoryMiB, maxSeconds },
+        reach: [],
+        home: [],
+        reachKey: '',
+        isAtHome: undefined,
+      };
       this.aim(shape);
       this.shapes.set(key, shape);
     }
@@ -206,17 +218,19 @@ export class Situation {
     cluster.gpus = gpus;
     cluster.info = info;
     for (const shape of this.shapes.values()) this.aim(shape);
-    for (const owner of this.silos) {
-      const pool = owner.pools.indexOf(cluster);
-      if (pool >= 0) owner.silo?.resize(pool, info.state === 'active' ? gpus : 0, nowMs);
-    }
+    for (const { silo } of this.silos)
+      silo?.resize(info.clusterId, info.state === 'active' ? gpus : 0, nowMs);
   }
 
   /** Lets time pass: levels are left behind, long waits are rewarded, debts fall due. */
   advance(nowMs: number): void {
     this.nowMs = Math.max(this.nowMs, nowMs);
     for (const owner of this.silos) owner.silo?.advance(this.nowMs);
-    for (let note = this.notes.peek(); note !== undefined && note.atMs <= this.nowMs; note = this.notes.peek()) {
+    for (
+      let note = this.notes.peek();
+      note !== undefined && note.atMs <= this.nowMs;
+      note = this.notes.peek()
+    ) {
       this.notes.pop();
       this.heed(note);
     }
@@ -361,7 +375,8 @@ export class Situation {
   private countYielding(job: JobNow, by: 1 | -1): void {
     const { cluster } = job;
     if (cluster === null || job.leaving || job.isProtected || !job.preemptible) return;
-    cluster.yieldingGpus[job.level] = (cluster.yieldingGpus[job.level] as number) + by * job.shape.request.gpus;
+    cluster.yieldingGpus[job.level] =
+      (cluster.yieldingGpus[job.level] as number) + by * job.shape.request.gpus;
   }
 
   private setLevel(job: JobNow, level: number): void {
@@ -376,6 +391,8 @@ export class Situation {
   }
 
   private levelOf(job: JobNow, nowMs: number): number {
+    // What cannot be asked to leave has nothing to gain or lose by a level.
+    if (!job.preemptible) return 0;
     const gpuSeconds = (this.servedMs(job, nowMs) * job.shape.request.gpus) / 1000;
     let level = 0;
     for (const bound of this.policy.levelsGpuSeconds) if (gpuSeconds >= bound) level++;
@@ -391,18 +408,32 @@ export class Situation {
 
   // --- the schedule that each lab would have had alone ---
 
-  /** Puts a job into the shadow of its lab, new or where it stood. */
-  shadow(job: JobNow, shadow: ShadowJob, nowMs: number): void {
+  /** Puts a job into the shadow of its lab, new or where it stood; false when it has no place there. */
+  shadow(job: JobNow, shadow: ShadowJob, nowMs: number): boolean {
+    const { silo } = job.ownerNow;
+    if (silo === null || !this.hasPlaceAtHome(job.shape) || !silo.couldHold(shadow.gpus)) return false;
     job.shadow = shadow;
     this.shadowed.set(shadow, job);
-    job.ownerNow.silo?.add(shadow, nowMs);
+    silo.add(shadow, nowMs);
+    return true;
+  }
+
+  /** The shadow of a job that has really ended. */
+  shadowEnded(owner: Owner, shadow: ShadowJob, nowMs: number): boolean {
+    const { silo } = this.ownerOf(owner);
+    if (silo === null || !silo.couldHold(shadow.gpus)) return false;
+    silo.add(shadow, nowMs);
+    return true;
   }
   private readonly shadowed = new WeakMap<ShadowJob, JobNow>();
+  /** Told of every move in a shadow. */
+  onShadow: ((shadow: ShadowJob) => void) | null = null;
 
   private shadowChanged(shadow: ShadowJob, nowMs: number): void {
     this.nowMs = Math.max(this.nowMs, nowMs);
+    this.onShadow?.(shadow);
     const job = this.shadowed.get(shadow);
-    if (job === undefined) return;
+    if (job === undefined || shadow.ended) return;
     if (job.cluster !== null) {
       const should = this.shouldProtect(job);
       if (should === job.isProtected) return;
@@ -421,11 +452,22 @@ export class Situation {
   }
 
   /** Whether a job fits the shadow of its lab at all. */
-  hasPlaceAtHome(shape: Shape): boolean {
-    return shape.request.kind !== 'serve' && this.clusters.some(
-      ({ info }) => info.labId === shape.request.owner && judgeForEver(info, shape.request).fits === 'now',
-    );
+  private hasPlaceAtHome(shape: Shape): boolean {
+    shape.isAtHome ??=
+      shape.request.kind !== 'serve' &&
+      this.clusters.some(
+        ({ info }) => info.labId === shape.request.owner && judgeForEver(info, shape.request).fits === 'now',
+      );
+    return shape.isAtHome;
   }
+}
+
+/** GPUs that are busy with what the snapshot does not list: nobody can be asked to leave there. */
+function busyUnlisted(info: SnapshotCluster): number {
+  let gpus = 0;
+  for (const busy of Object.values(info.busyGpus)) gpus += busy;
+  for (const job of info.running ?? []) gpus -= job.gpus;
+  return Math.max(0, gpus);
 }
 
 interface Note {

@@ -1,0 +1,155 @@
+import { judgeNow, type Verdict, whyNever } from './judge-cluster.js';
+import { beamtime } from './policy.js';
+import { decideIn, Scene } from './shares/decide-by-shares.js';
+import { isBefore } from './shares/move-by-shares.js';
+import type { ClusterNow, JobNow } from './shares/situation.js';
+import type { Snapshot } from './snapshot.js';
+
+export type WaitCode =
+  | 'capacity'
+  | 'share'
+  | 'reserved'
+  | 'cluster-unavailable'
+  | 'cluster-policy'
+  | 'retry-later'
+  | 'unschedulable';
+
+/** Why a job was not placed, in words. */
+export interface Waiting {
+  readonly jobId: string;
+  /** Its turn among the waiting jobs of the snapshot, 1 is first. */
+  readonly position: number;
+  readonly code: WaitCode;
+  readonly detail: string;
+  readonly change: string | null;
+  readonly clusters: readonly { readonly clusterId: string; readonly name: string; readonly says: string }[];
+}
+
+type Reason = Pick<Waiting, 'code' | 'detail' | 'change'>;
+
+/**
+ * What a waiting job waits for and what would have to change, by the decision that production would make now;
+ * undefined when that starts it, or when the snapshot has no such job.
+ */
+export function explainWaiting(
+  snapshot: Snapshot,
+  nowMs: number,
+  seed: number,
+  jobId: string,
+): Waiting | undefined {
+  const asked = snapshot.waiting.find((waiting) => waiting.jobId === jobId);
+  if (asked === undefined) return undefined;
+  const scene = new Scene(snapshot, nowMs, beamtime);
+  const freeAtFirst = scene.situation.clusters.map(({ free }) => free);
+  const { situation } = decideIn(scene, nowMs, seed);
+  const job = scene.jobs.get(jobId);
+  if (job === undefined || job.ticket === 0) return undefined;
+  const position =
+    1 +
+    [...scene.jobs.values()].filter((other) => other.ticket !== 0 && isBefore(situation, other, job)).length;
+  const verdicts = situation.clusters
+    .filter(({ info }) => info.state !== 'retired')
+    .map((cluster) => ({ cluster, verdict: judgeNow(cluster.info, { ...asked }, cluster.free, nowMs) }));
+  const hadRoom = situation.clusters.some(
+    (cluster, index) => judgeNow(cluster.info, { ...asked }, freeAtFirst[index] ?? 0, nowMs).fits === 'now',
+  );
+  return {
+    jobId,
+    position,
+    clusters: verdicts.map(({ cluster, verdict }) => ({
+      clusterId: cluster.info.clusterId,
+      name: cluster.info.name,
+      says: saysOf(cluster, verdict),
+    })),
+    ...reasonOf(
+      snapshot,
+      job,
+      nowMs,
+      verdicts.map(({ verdict }) => verdict),
+      hadRoom,
+    ),
+  };
+}
+
+/** What a job has had decides its turn: said as soon as it matters. */
+function hadSoFar(job: JobNow): string {
+  if (job.level === 0) return '';
+  const gpuHours = (job.servedMs * job.shape.request.gpus) / 3_600_000;
+  return `; it has had ${gpuHours.toFixed(1)} GPU-hours, and jobs that have had less go first`;
+}
+
+function saysOf(cluster: ClusterNow, verdict: Verdict): string {
+  if (verdict.fits !== 'now') {
+    if (verdict.fits === 'later' && verdict.code === 'capacity' && cluster.leavingGpus > 0)
+      return `${verdict.says}; ${cluster.leavingGpus} more are being vacated`;
+    return verdict.says;
+  }
+  return 'it is kept free for a job that has waited longer';
+}
+
+function reasonOf(
+  snapshot: Snapshot,
+  job: JobNow,
+  nowMs: number,
+  verdicts: readonly Verdict[],
+  hadRoom: boolean,
+): Reason {
+  const { gpus } = job.shape.request;
+  if (job.retryAtMs !== null && job.retryAtMs > nowMs) {
+    return {
+      code: 'retry-later',
+      detail: `Its last attempt failed; it is tried again in ${Math.ceil((job.retryAtMs - nowMs) / 1000)} s`,
+      change: 'Nothing: it starts by itself',
+    };
+  }
+  const never = whyNever(snapshot.clusters, job.shape.request);
+  if (never !== null) {
+    return {
+      code: 'unschedulable',
+      detail: `No cluster could run it: ${never}`,
+      change: 'Ask for less, or have a cluster join that has it; cancel it otherwise',
+    };
+  }
+  const codes = new Set(verdicts.flatMap((v) => (v.fits === 'later' ? [v.code] : [])));
+  if (verdicts.some((v) => v.fits === 'now')) {
+    return {
+      code: 'reserved',
+      detail: 'The cluster that has room is kept free for a larger job that has waited longer',
+      change: 'It starts after that job, or when another cluster has room',
+    };
+  }
+  if (hadRoom) {
+    return {
+      code: 'share',
+      detail: 'What was free has just gone to jobs with a better claim',
+      change:
+        'Its owner runs more for its share than theirs, or its priority is lower; it starts as GPUs become free',
+    };
+  }
+  if (codes.has('capacity')) {
+    return {
+      code: 'capacity',
+      detail: `No cluster that may run it has ${gpus} GPUs free${hadSoFar(job)}`,
+      change: `It starts when ${gpus} GPUs in one cluster become free and nobody with a better claim wants them`,
+    };
+  }
+  if (codes.has('retry-later')) {
+    return {
+      code: 'retry-later',
+      detail: 'The clusters that could run it did not take it a moment ago',
+      change: 'It is offered to them again shortly; their agents log why they refused',
+    };
+  }
+  if (codes.has('cluster-policy')) {
+    return {
+      code: 'cluster-policy',
+      detail: 'The clusters that could run it start no work at this hour',
+      change: 'It starts when their hours begin',
+    };
+  }
+  return {
+    code: 'cluster-unavailable',
+    detail: 'Every cluster that could run it is down or drained',
+    change: 'It starts when the agent of such a cluster is back, or its operators resume it',
+  };
+}

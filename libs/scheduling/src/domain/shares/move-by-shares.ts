@@ -1,0 +1,372 @@
+import { leastEntitledGpus } from '../entitlements.js';
+import type { ClusterNow, JobNow, OwnerNow, Queue, Situation } from './situation.js';
+
+export interface Moves {
+  readonly start: readonly JobNow[];
+  readonly leave: readonly { readonly job: JobNow; readonly forJob: JobNow; readonly owed: boolean }[];
+}
+
+/** Clusters whose victims are compared before one is chosen: enough to find cheap ones among many clusters. */
+const clustersCompared = 6;
+/** What a restart costs beside the work that is lost, for choosing whom to ask. */
+const restartMs = 10_000;
+
+/**
+ * Who starts where, and who is asked to leave. Carries its own moves out in the situation, which shows the plan.
+ *
+ * 1. Jobs that would be running at home by now get room: where there is some, else at home, where whoever has no such
+ *    claim leaves.
+ * 2. Then level by level, those that have had least first (least attained service: Nuyens and Wierman 2008; Tiresias,
+ *    NSDI'19): turns go to the owner that runs least for what it is entitled to, among equals to the one with more
+ *    credit. Whoever finds no room may ask jobs of worse levels to leave, those whose leaving loses least.
+ *
+ * What is asked to leave takes time to go. Its GPUs are kept for whom it leaves, by the order of turns alone: the next
+ * decision comes to the same job first.
+ */
+export function moveByShares(situation: Situation, nowMs: number, seed: number): Moves {
+  return new Turn(situation, nowMs, seed).run();
+}
+
+class Turn {
+  private readonly starts: JobNow[] = [];
+  private readonly leaves: { job: JobNow; forJob: JobNow; owed: boolean }[] = [];
+  /** The fewest GPUs that could not be had, by the clusters in reach. */
+  private readonly failed = new Map<string, number>();
+  private readonly exhausted = new Set<OwnerNow>();
+
+  constructor(
+    private readonly now: Situation,
+    private readonly nowMs: number,
+    private readonly seed: number,
+  ) {}
+
+  run(): Moves {
+    const { now, nowMs } = this;
+    now.advance(nowMs);
+    for (const cluster of now.clusters) {
+      cluster.claimedGpus = 0;
+      cluster.reservedGpus = 0;
+    }
+    if (now.owed.size > 0) this.payDebts();
+    for (let level = 0; level < now.levels; level++) {
+      if ((now.waitingAtLevel[level] as number) > 0 && this.hasRoomAt(level)) this.serveLevel(level);
+    }
+    return { start: this.starts, leave: this.leaves };
+  }
+
+  private payDebts(): void {
+    const { now } = this;
+    const owed = [...now.owed].sort((a, b) => a.submittedMs - b.submittedMs || (a.jobId < b.jobId ? -1 : 1));
+    for (const job of owed) {
+      if (this.isHeldBack(job)) continue;
+      if (this.placeFree(job) || this.claim(job, job.shape.home)) continue;
+      for (const home of job.shape.home) if (this.evict(job, home)) break;
+    }
+  }
+
+  /** Whether anything could start at this level at all. */
+  private hasRoomAt(level: number): boolean {
+    const { clusters, policy } = this.now;
+    for (const cluster of clusters) {
+      if (cluster.free > 0) return true;
+      if (!policy.preempt) continue;
+      for (let worse = level + 1; worse < this.now.levels; worse++) {
+        if ((cluster.yieldingGpus[worse] as number) > 0) return true;
+      }
+    }
+    return false;
+  }
+
+  private serveLevel(level: number): void {
+    this.exhausted.clear();
+    this.failed.clear();
+    for (;;) {
+      const owner = this.nextOwner(level);
+      if (owner === undefined) return;
+      const job = this.headOf(owner.queues[level] as Queue);
+      if (job === undefined) {
+        this.exhausted.add(owner);
+        continue;
+      }
+      if (this.placeFree(job) || this.makeRoom(job, level)) continue;
+      this.reserve(job, level);
+      this.fail(job);
+    }
+  }
+
+  /** Keeps what is free in the cluster where least is lacking, for a gang that is new and has waited: one a cluster. */
+  private reserve(job: JobNow, level: number): void {
+    const { reserveAfterMs } = this.now.policy;
+    if (level > 0 || reserveAfterMs === null || this.nowMs - job.queuedMs < reserveAfterMs) return;
+    let best: ClusterNow | undefined;
+    for (const cluster of job.shape.reach) {
+      if (cluster.reservedGpus > 0 || cluster.gpus < job.shape.request.gpus) continue;
+      if (best === undefined || cluster.free > best.free) best = cluster;
+    }
+    if (best === undefined) return;
+    best.reservedGpus = job.shape.request.gpus;
+    best.reservedFromMs = freeFromMs(best, job.shape.request.gpus);
+    this.claimed.add(job);
+  }
+
+  private fail(job: JobNow): void {
+    const { request, reachKey } = job.shape;
+    const known = this.failed.get(reachKey) ?? Number.POSITIVE_INFINITY;
+    this.failed.set(reachKey, this.now.policy.backfill ? Math.min(known, request.gpus) : 0);
+  }
+
+  private nextOwner(level: number): OwnerNow | undefined {
+    const { owners, policy } = this.now;
+    let best: OwnerNow | undefined;
+    let bestHead: JobNow | undefined;
+    for (const owner of owners) {
+      const queue = owner.queues[level] as Queue;
+      if (queue.size === 0 || this.exhausted.has(owner)) continue;
+      if (policy.order === 'arrival') {
+        const head = this.headOf(queue);
+        if (head === undefined) this.exhausted.add(owner);
+        else if (bestHead === undefined || isEarlier(head, bestHead)) [best, bestHead] = [owner, head];
+      } else if (best === undefined || hasBetterClaim(owner, best)) best = owner;
+    }
+    return best;
+  }
+
+  /** The job of a queue whose turn it is, of those that are not known to find no room. */
+  private headOf(queue: Queue): JobNow | undefined {
+    let best: JobNow | undefined;
+    for (const [shape, heap] of queue.shapes) {
+      const failed = this.failed.get(shape.reachKey);
+      if (failed !== undefined && shape.request.gpus >= failed) continue;
+      const head = this.now.headOf(heap);
+      if (head === undefined) {
+        queue.shapes.delete(shape);
+        continue;
+      }
+      if (this.isWaitingFor(head)) continue;
+      if (best === undefined || isEarlier(head, best)) best = head;
+    }
+    return best;
+  }
+
+  /** Has its claim already, for this decision. */
+  private isWaitingFor(job: JobNow): boolean {
+    return this.claimed.has(job) || this.isHeldBack(job);
+  }
+  private readonly claimed = new Set<JobNow>();
+
+  private isHeldBack(job: JobNow): boolean {
+    return job.retryAtMs !== null && job.retryAtMs > this.nowMs;
+  }
+
+  /** Free GPUs that nobody with an earlier turn waits for. */
+  private usable(cluster: ClusterNow): number {
+    return cluster.free - cluster.reservedGpus - Math.max(0, cluster.claimedGpus - cluster.leavingGpus);
+  }
+
+  /** The same for a job that is bound to be gone before the gang could start for which GPUs are kept. */
+  private usableBy(job: JobNow, cluster: ClusterNow): number {
+    const usable = this.usable(cluster);
+    if (cluster.reservedGpus === 0) return usable;
+    const boundMs = this.nowMs + job.shape.request.maxSeconds * 1000 - job.servedMs;
+    return boundMs <= cluster.reservedFromMs ? usable + cluster.reservedGpus : usable;
+  }
+
+  /** Its own cluster first, then the one that it leaves fullest; ties by the seed. */
+  private placeFree(job: JobNow): boolean {
+    const { home, reach, request } = job.shape;
+    let best: ClusterNow | undefined;
+    let bestLeft = Number.POSITIVE_INFINITY;
+    for (let at = 0; at < reach.length; at++) {
+      const cluster = reach[at] as ClusterNow;
+      const left = this.usableBy(job, cluster) - request.gpus;
+      if (left < 0 || job.avoid.includes(cluster.info.clusterId)) continue;
+      if (at < home.length) {
+        best = cluster;
+        break;
+      }
+      if (left < bestLeft || (left === bestLeft && best !== undefined && this.draws(job, cluster, best))) {
+        best = cluster;
+        bestLeft = left;
+      }
+    }
+    if (best === undefined) return false;
+    this.now.start(job, best);
+    this.starts.push(job);
+    return true;
+  }
+
+  private draws(job: JobNow, a: ClusterNow, b: ClusterNow): boolean {
+    return this.lot(job, a) < this.lot(job, b);
+  }
+
+  /** Spreads ties evenly and the same way on every machine. */
+  private lot(job: JobNow, cluster: ClusterNow): number {
+    let value = Math.imul(this.seed ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(job.ticket + 1, 0xc2b2ae35);
+    value = Math.imul(value ^ (value >>> 15) ^ cluster.index, 0x27d4eb2f);
+    return (value ^ (value >>> 13)) >>> 0;
+  }
+
+  /** Where enough is being vacated, it waits for that and nobody else gets it. */
+  private claim(job: JobNow, among: readonly ClusterNow[]): boolean {
+    const { gpus } = job.shape.request;
+    for (const cluster of among) {
+      if (cluster.leavingGpus === 0 || job.avoid.includes(cluster.info.clusterId)) continue;
+      if (cluster.free + cluster.leavingGpus - cluster.claimedGpus - cluster.reservedGpus < gpus) continue;
+      cluster.claimedGpus += gpus;
+      this.claimed.add(job);
+      return true;
+    }
+    return false;
+  }
+
+  /** Asks jobs of worse levels to leave, where that loses least among some clusters. */
+  private makeRoom(job: JobNow, level: number): boolean {
+    if (!this.now.policy.preempt) return false;
+    const { reach, request } = job.shape;
+    if (this.claim(job, reach)) return true;
+    let best: { cluster: ClusterNow; leave: JobNow[]; cost: number } | undefined;
+    let compared = 0;
+    const lossMaxMs = this.now.policy.lossMs + this.nowMs - job.queuedMs;
+    const from = reach.length === 0 ? 0 : this.lotOf(job) % reach.length;
+    for (let step = 0; step < reach.length && compared < clustersCompared; step++) {
+      const cluster = reach[(from + step) % reach.length] as ClusterNow;
+      const has = this.usable(cluster) + this.yielding(cluster, level);
+      if (has < request.gpus || job.avoid.includes(cluster.info.clusterId)) continue;
+      const plan = this.cheapest(cluster, request.gpus, lossMaxMs, (running) => running.level > level);
+      if (plan === undefined) continue;
+      compared++;
+      if (best === undefined || plan.cost < best.cost) best = { cluster, ...plan };
+    }
+    if (best === undefined) return false;
+    this.vacate(job, best.cluster, best.leave, false);
+    return true;
+  }
+
+  private lotOf(job: JobNow): number {
+    return (Math.imul(job.ticket, 0x9e3779b1) ^ this.seed) >>> 0;
+  }
+
+  private yielding(cluster: ClusterNow, level: number): number {
+    let gpus = 0;
+    for (let worse = level + 1; worse < this.now.levels; worse++)
+      gpus += cluster.yieldingGpus[worse] as number;
+    return gpus;
+  }
+
+  /** Makes room at home for a job that would be running there: guests leave first, then its lab's own. */
+  private evict(job: JobNow, home: ClusterNow): boolean {
+    const { gpus, owner } = job.shape.request;
+    if (!this.now.policy.preempt || job.avoid.includes(home.info.clusterId)) return false;
+    const lossMaxMs = this.now.policy.lossMs + this.now.debtMs(job);
+    const isGuest = (running: JobNow): boolean => running.shape.request.owner !== owner;
+    const plan =
+      this.cheapest(home, gpus, lossMaxMs, isGuest) ?? this.cheapest(home, gpus, lossMaxMs, () => true);
+    if (plan === undefined) return false;
+    this.vacate(job, home, plan.leave, true);
+    return true;
+  }
+
+  private vacate(job: JobNow, cluster: ClusterNow, leave: readonly JobNow[], owed: boolean): void {
+    for (const running of leave) {
+      this.now.askToLeave(running);
+      this.leaves.push({ job: running, forJob: job, owed });
+    }
+    cluster.claimedGpus += job.shape.request.gpus;
+    this.claimed.add(job);
+  }
+
+  /** Running jobs that would have to leave so that so many GPUs can be had; those first whose leaving loses least. */
+  private cheapest(
+    cluster: ClusterNow,
+    gpus: number,
+    lossMaxMs: number,
+    may: (running: JobNow) => boolean,
+  ): { leave: JobNow[]; cost: number } | undefined {
+    const lacking = gpus - (cluster.free + cluster.leavingGpus - cluster.claimedGpus - cluster.reservedGpus);
+    const { nowMs } = this;
+    const { minRunMs } = this.now.policy;
+    // The cheapest so far, dearest last, and no more of them than are needed.
+    const leave: JobNow[] = [];
+    const losses: number[] = [];
+    let offered = 0;
+    for (const running of cluster.running) {
+      if (running.leaving || running.isProtected || !running.preemptible) continue;
+      if (nowMs - running.startedMs < minRunMs) continue;
+      const lossMs = nowMs - savedMs(running, nowMs);
+      if (lossMs > lossMaxMs || !may(running)) continue;
+      const dearest = losses.length - 1;
+      if (offered >= lacking && lossMs >= (losses[dearest] as number)) continue;
+      let at = dearest;
+      while (at >= 0 && (losses[at] as number) > lossMs) at--;
+      leave.splice(at + 1, 0, running);
+      losses.splice(at + 1, 0, lossMs);
+      offered += running.shape.request.gpus;
+      for (;;) {
+        const last = leave.at(-1)?.shape.request.gpus ?? 0;
+        if (leave.length <= 1 || offered - last < lacking) break;
+        offered -= last;
+        leave.pop();
+        losses.pop();
+      }
+    }
+    if (offered < lacking) return undefined;
+    let cost = 0;
+    for (let at = leave.length - 1; at >= 0; at--) {
+      const held = (leave[at] as JobNow).shape.request.gpus;
+      if (offered - held >= lacking) {
+        // Whoever turns out not to be needed stays.
+        offered -= held;
+        leave.splice(at, 1);
+      } else cost += (restartMs + (losses[at] as number)) * held;
+    }
+    return { leave, cost };
+  }
+}
+
+/** When so many GPUs are free at the latest, by the time bounds of what runs. */
+function freeFromMs(cluster: ClusterNow, gpus: number): number {
+  const ends = cluster.running
+    .map((job) => ({
+      atMs: job.startedMs + job.shape.request.maxSeconds * 1000 - job.servedMs,
+      gpus: job.shape.request.gpus,
+    }))
+    .sort((a, b) => a.atMs - b.atMs);
+  let free = cluster.free;
+  for (const end of ends) {
+    if (free >= gpus) break;
+    free += end.gpus;
+    if (free >= gpus) return end.atMs;
+  }
+  return free >= gpus ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+}
+
+/** When its state was last saved. */
+function savedMs({ savedMs, savesEveryMs }: JobNow, nowMs: number): number {
+  return savesEveryMs === null || nowMs < savedMs ? savedMs : nowMs - ((nowMs - savedMs) % savesEveryMs);
+}
+
+function isEarlier(a: JobNow, b: JobNow): boolean {
+  if (a.priority !== b.priority) return a.priority > b.priority;
+  if (a.submittedMs !== b.submittedMs) return a.submittedMs < b.submittedMs;
+  return a.jobId < b.jobId;
+}
+
+/** Whether a waiting job's turn comes before another's, as things stand. */
+export function isBefore(situation: Situation, a: JobNow, b: JobNow): boolean {
+  const [owedA, owedB] = [situation.owed.has(a), situation.owed.has(b)];
+  if (owedA !== owedB) return owedA;
+  if (a.level !== b.level) return a.level < b.level;
+  if (a.ownerNow !== b.ownerNow) return hasBetterClaim(a.ownerNow, b.ownerNow);
+  return isEarlier(a, b);
+}
+
+/** Less running for what it is entitled to; among equals, more credit. */
+function hasBetterClaim(a: OwnerNow, b: OwnerNow): boolean {
+  const x = a.runningGpus / Math.max(a.entitledGpus, leastEntitledGpus);
+  const y = b.runningGpus / Math.max(b.entitledGpus, leastEntitledGpus);
+  if (x !== y) return x < y;
+  const p = a.creditGpuSeconds / Math.max(a.entitledGpus, leastEntitledGpus);
+  const q = b.creditGpuSeconds / Math.max(b.entitledGpus, leastEntitledGpus);
+  if (p !== q) return p > q;
+  return a.owner < b.owner;
+}
