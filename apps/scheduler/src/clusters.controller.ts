@@ -113,6 +113,7 @@ export class ClustersController {
         borrowedGpus: 0,
         lentGpus: 0,
         recentGpuSeconds: 0,
+        creditGpuSeconds: 0,
         waitingJobs: 0,
         waitingGpus: 0,
       }

@@ -144,6 +144,9 @@ export const shareSchema = z.object({
   borrowedGpus: z.number().describe('Running beyond the entitlement, on capacity that others do not use'),
   lentGpus: z.number().describe('Of its own clusters, running work of others'),
   recentGpuSeconds: z.number().describe('Used lately, decayed with a half-life of seven days'),
+  creditGpuSeconds: z
+    .number()
+    .describe('Lent to others less borrowed from them, decayed with the same half-life; negative for who owes'),
   waitingJobs: z.number().int(),
   waitingGpus: z.number().int(),
 });

@@ -5,6 +5,7 @@ import { type AfterAttempt, afterAttempt } from './domain/after-attempt.js';
 import { attemptLifecycle, type EndedAttempt } from './domain/attempt-lifecycle.js';
 import { gpuSecondsOf, usageHalfLifeMs } from './domain/gpu-seconds.js';
 import { jobLifecycle } from './domain/job-lifecycle.js';
+import { consortium } from './domain/snapshot.js';
 import { GPU_ACCOUNTS, type GpuAccounts } from './ports.js';
 import {
   type AttemptRecord,
@@ -137,7 +138,12 @@ export class EndAttempt {
 
 /** How long each attempt ran, and what follows. A lost one is charged to when its agent was last heard of. */
 async function measure(tx: Tx, ends: readonly AttemptEnd[]): Promise<Closed[]> {
-  const rows = await tx.rows<{ job_id: string; number: number; to_now: number | null; to_heard: number | null }>(
+  const rows = await tx.rows<{
+    job_id: string;
+    number: number;
+    to_now: number | null;
+    to_heard: number | null;
+  }>(
     `SELECT job_id, number, (extract(epoch FROM clock_timestamp() - running_at) * 1000)::float8 AS to_now,
        (extract(epoch FROM coalesce(renewed_at, running_at) - running_at) * 1000)::float8 AS to_heard
      FROM scheduling.attempt WHERE (job_id, number) IN (SELECT * FROM unnest($1::text[], $2::int[]))`,
@@ -192,6 +198,7 @@ function moveJobs(tx: Tx, closed: readonly Closed[]): Promise<EndedRow[]> {
        gpu_seconds_used = j.gpu_seconds_used + e.gpu_seconds, updated_at = now(), state = e.state,
        reason = CASE WHEN e.state = 'queued' THEN j.reason ELSE e.reason END,
        ended_at = CASE WHEN e.state = 'queued' THEN NULL ELSE now() END,
+       queued_at = CASE WHEN e.state = 'queued' THEN now() ELSE j.queued_at END,
        retry_at = CASE WHEN e.wait_ms > 0 THEN now() + e.wait_ms * interval '1 millisecond' END
      FROM unnest($1::text[], $2::int[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::float8[])
        AS e (id, failures, seconds, gpu_seconds, state, reason, wait_ms)
@@ -232,19 +239,35 @@ function historyOf({ job, attempt, outcome, next }: Closed): HistoryEntry[] {
   ];
 }
 
-/** Adds to what owners used lately, in the order of their ids; what was there decays first. */
+/**
+ * Adds to what owners used lately and to their credit, in the order of their ids; what was there decays first. Who runs
+ * on another lab's cluster borrows; what runs for the consortium is pledged, not borrowed.
+ */
 async function addUsage(tx: Tx, closed: readonly Closed[]): Promise<void> {
-  const used = new Map<string, number>();
-  for (const { job, gpuSeconds } of closed) {
-    if (gpuSeconds > 0) used.set(job.owner, (used.get(job.owner) ?? 0) + gpuSeconds);
-  }
-  if (used.size === 0) return;
-  const owners = [...used].sort(([a], [b]) => (a < b ? -1 : 1));
+  const ran = closed.filter(({ gpuSeconds }) => gpuSeconds > 0);
+  if (ran.length === 0) return;
   await tx.rows(
-    `INSERT INTO scheduling.owner_usage AS u (owner, gpu_seconds, as_of)
-     SELECT owner, gpu_seconds, now() FROM unnest($1::text[], $2::float8[]) AS e (owner, gpu_seconds)
-     ON CONFLICT (owner) DO UPDATE SET as_of = now(), gpu_seconds = excluded.gpu_seconds + u.gpu_seconds *
-       power(2, -greatest(0, extract(epoch FROM now() - u.as_of) * 1000)::float8 / $3)`,
-    [owners.map(([owner]) => owner), owners.map(([, gpuSeconds]) => gpuSeconds), usageHalfLifeMs],
+    `WITH ran AS (
+       SELECT e.owner, c.lab_id, e.gpu_seconds, e.owner <> $4 AND c.lab_id <> e.owner AS borrowed
+       FROM unnest($1::text[], $2::text[], $3::float8[]) AS e (owner, cluster_id, gpu_seconds)
+       JOIN scheduling.cluster c ON c.id = e.cluster_id
+     ), change AS (
+       SELECT owner, gpu_seconds AS used, CASE WHEN borrowed THEN -gpu_seconds ELSE 0 END AS credit FROM ran
+       UNION ALL SELECT lab_id, 0, gpu_seconds FROM ran WHERE borrowed
+     )
+     INSERT INTO scheduling.owner_usage AS u (owner, gpu_seconds, credit_gpu_seconds, as_of)
+     SELECT owner, sum(used), sum(credit), now() FROM change GROUP BY owner ORDER BY owner
+     ON CONFLICT (owner) DO UPDATE SET as_of = now(),
+       gpu_seconds = excluded.gpu_seconds + u.gpu_seconds *
+         power(2, -greatest(0, extract(epoch FROM now() - u.as_of) * 1000)::float8 / $5),
+       credit_gpu_seconds = excluded.credit_gpu_seconds + u.credit_gpu_seconds *
+         power(2, -greatest(0, extract(epoch FROM now() - u.as_of) * 1000)::float8 / $5)`,
+    [
+      ran.map(({ job }) => job.owner),
+      ran.map(({ attempt }) => attempt.cluster_id),
+      ran.map(({ gpuSeconds }) => gpuSeconds),
+      consortium,
+      usageHalfLifeMs,
+    ],
   );
 }

@@ -1,5 +1,5 @@
-export { type Advance, AdvanceAttempts } from './agent/advance-attempts.js';
 export { AdmitTunnel } from './agent/admit-tunnel.js';
+export { type Advance, AdvanceAttempts } from './agent/advance-attempts.js';
 export { CommitEvaluation } from './agent/commit-evaluation.js';
 export { CommitFiles } from './agent/commit-files.js';
 export type { AttemptClaim } from './agent/fence.js';

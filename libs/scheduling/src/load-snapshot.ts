@@ -4,14 +4,35 @@ import { liveStates } from './domain/attempt-lifecycle.js';
 import type { ClusterState } from './domain/cluster-lifecycle.js';
 import { entitlements } from './domain/entitlements.js';
 import { decayed } from './domain/gpu-seconds.js';
-import type { JobKind, Snapshot, SnapshotCluster, WaitingJob } from './domain/snapshot.js';
+import { liveUse } from './domain/live-use.js';
+import type { JobKind, RunningJob, Snapshot, SnapshotCluster, WaitingJob } from './domain/snapshot.js';
+import { loadEndedShadows, type ShadowColumns, shadowOf, shadowsInView } from './load-shadows.js';
 
 /** Jobs considered per decision; the next decision follows within the second. */
 const waitingPerDecision = 20_000;
 
 const live = liveStates.map((state) => `'${state}'`).join(', ');
 
-export async function loadClusters(tx: Tx): Promise<SnapshotCluster[]> {
+interface RunningRow extends ShadowColumns {
+  cluster_id: string;
+  job_id: string;
+  number: number;
+  state: string;
+  leaving: boolean;
+  since: Date;
+  kind: JobKind;
+  owner: string;
+  gpus: number;
+  gpu_type: string | null;
+  gpu_memory_mib: number | null;
+  max_seconds: number;
+  checkpointable: boolean;
+  priority: number;
+  submitted_at: Date;
+  seconds_used: number;
+}
+
+export async function loadClusters(tx: Tx, nowMs = 0): Promise<SnapshotCluster[]> {
   const rows = await tx.rows<{
     id: string;
     name: string;
@@ -20,69 +41,51 @@ export async function loadClusters(tx: Tx): Promise<SnapshotCluster[]> {
     inventory: ClusterInventory | null;
     policy: ClusterPolicy | null;
   }>('SELECT id, name, lab_id, state, inventory, policy FROM scheduling.cluster ORDER BY id');
-  const busy = await tx.rows<{ cluster_id: string; owner: string; gpus: string }>(
-    `SELECT cluster_id, owner, sum(gpus) AS gpus FROM scheduling.attempt WHERE state IN (${live})
-     GROUP BY cluster_id, owner`,
+  const attempts = await tx.rows<RunningRow>(
+    `SELECT a.cluster_id, a.job_id, a.number, a.state, a.preempt_reason IS NOT NULL AS leaving,
+       coalesce(a.running_at, a.offered_at) AS since, j.kind, a.owner, a.gpus, j.gpu_type, j.gpu_memory_mib,
+       j.max_seconds, j.checkpointable, j.priority, j.submitted_at, j.seconds_used,
+       s.job_id IS NOT NULL AS shadowed, s.cluster_id AS shadow_cluster_id, s.started_at AS shadow_started_at,
+       s.served_ms AS shadow_served_ms
+     FROM scheduling.attempt a JOIN scheduling.job j ON j.id = a.job_id
+     LEFT JOIN scheduling.shadow s ON s.job_id = a.job_id
+     WHERE a.state IN (${live}) ORDER BY a.job_id`,
   );
-  return rows.map((row) => ({
-    clusterId: row.id,
-    name: row.name,
-    labId: row.lab_id,
-    state: row.state,
-    capacity:
-      row.inventory === null || row.policy === null
-        ? null
-        : {
-            gpus: row.inventory.gpus,
-            gpuType: row.inventory.gpuType,
-            gpuMemoryMiB: row.inventory.gpuMemoryMiB,
-            policy: row.policy,
-          },
-    busyGpus: Object.fromEntries(
-      busy.filter((b) => b.cluster_id === row.id).map((b) => [b.owner, Number(b.gpus)]),
-    ),
-  }));
+  const running = new Map<string, RunningJob[]>();
+  for (const row of attempts) {
+    const there = running.get(row.cluster_id);
+    if (there === undefined) running.set(row.cluster_id, [runningOf(row, nowMs)]);
+    else there.push(runningOf(row, nowMs));
+  }
+  return rows.map((row) => {
+    const here = running.get(row.id) ?? [];
+    const busyGpus: Record<string, number> = {};
+    for (const { owner, gpus } of here) busyGpus[owner] = (busyGpus[owner] ?? 0) + gpus;
+    return {
+      clusterId: row.id,
+      name: row.name,
+      labId: row.lab_id,
+      state: row.state,
+      capacity:
+        row.inventory === null || row.policy === null
+          ? null
+          : {
+              gpus: row.inventory.gpus,
+              gpuType: row.inventory.gpuType,
+              gpuMemoryMiB: row.inventory.gpuMemoryMiB,
+              policy: row.policy,
+            },
+      busyGpus,
+      running: here,
+    };
+  });
 }
 
-interface WaitingRow {
-  id: string;
-  kind: JobKind;
-  owner: string;
-  gpus: number;
-  gpu_type: string | null;
-  gpu_memory_mib: number | null;
-  max_seconds: number;
-  priority: number;
-  submitted_at: Date;
-  retry_at: Date | null;
-}
-
-/** Everything that a decision depends on, read in one transaction, with the database's clock. */
-export async function loadSnapshot(tx: Tx): Promise<{ snapshot: Snapshot; nowMs: number }> {
-  const clusters = await loadClusters(tx);
-  const rows = await tx.rows<WaitingRow>(
-    `SELECT id, kind, owner, gpus, gpu_type, gpu_memory_mib, max_seconds, priority, submitted_at, retry_at
-     FROM scheduling.job WHERE state = 'queued' ORDER BY priority DESC, submitted_at, id LIMIT ${waitingPerDecision}`,
-  );
-  const declines = await tx.rows<{ job_id: string; cluster_id: string }>(
-    'SELECT job_id, cluster_id FROM scheduling.decline WHERE until > now()',
-  );
-  const pledges = await tx.rows<{ lab_id: string; gpu_seconds: string }>(
-    'SELECT lab_id, gpu_seconds FROM scheduling.pledge',
-  );
-  const used = await tx.rows<{ owner: string; gpu_seconds: number; as_of: Date }>(
-    'SELECT owner, gpu_seconds, as_of FROM scheduling.owner_usage',
-  );
-  const clock = await tx.row<{ now: Date }>('SELECT clock_timestamp() AS now');
-  const nowMs = clock?.now.getTime() ?? 0;
-  const recent = new Map(
-    used.map((u) => [u.owner, decayed(u.gpu_seconds, nowMs - u.as_of.getTime())] as const),
-  );
-  const avoid = new Map<string, string[]>();
-  for (const { job_id, cluster_id } of declines)
-    avoid.set(job_id, [...(avoid.get(job_id) ?? []), cluster_id]);
-  const waiting: WaitingJob[] = rows.map((row) => ({
-    jobId: row.id,
+function runningOf(row: RunningRow, nowMs: number): RunningJob {
+  const preemptible = row.checkpointable && row.kind !== 'serve' && row.state === 'running';
+  return {
+    jobId: row.job_id,
+    attempt: row.number,
     kind: row.kind,
     owner: row.owner,
     gpus: row.gpus,
@@ -91,14 +94,95 @@ export async function loadSnapshot(tx: Tx): Promise<{ snapshot: Snapshot; nowMs:
     maxSeconds: row.max_seconds,
     priority: row.priority,
     submittedMs: row.submitted_at.getTime(),
+    startedMs: row.since.getTime(),
+    servedMs: row.seconds_used * 1000,
+    // A runner that is asked to leave saves its state first: nothing of its work is lost.
+    savedMs: nowMs,
+    preemptible,
+    leaving: row.leaving,
+    ...shadowOf(row),
+  };
+}
+
+interface WaitingRow extends ShadowColumns {
+  id: string;
+  kind: JobKind;
+  owner: string;
+  gpus: number;
+  gpu_type: string | null;
+  gpu_memory_mib: number | null;
+  max_seconds: number;
+  checkpointable: boolean;
+  priority: number;
+  submitted_at: Date;
+  queued_at: Date;
+  seconds_used: number;
+  retry_at: Date | null;
+}
+
+async function loadWaiting(tx: Tx): Promise<WaitingJob[]> {
+  const rows = await tx.rows<WaitingRow>(
+    `WITH heads AS (
+       SELECT id FROM scheduling.job WHERE state = 'queued'
+       ORDER BY priority DESC, submitted_at, id LIMIT ${waitingPerDecision}
+     )
+     SELECT j.id, j.kind, j.owner, j.gpus, j.gpu_type, j.gpu_memory_mib, j.max_seconds, j.checkpointable, j.priority,
+       j.submitted_at, j.queued_at, j.seconds_used, j.retry_at, s.job_id IS NOT NULL AS shadowed,
+       s.cluster_id AS shadow_cluster_id, s.started_at AS shadow_started_at, s.served_ms AS shadow_served_ms
+     FROM (SELECT id FROM heads UNION SELECT job_id FROM (${shadowsInView}) v) w
+     JOIN scheduling.job j ON j.id = w.id AND j.state = 'queued'
+     LEFT JOIN scheduling.shadow s ON s.job_id = j.id`,
+  );
+  const declines = await tx.rows<{ job_id: string; cluster_id: string }>(
+    'SELECT job_id, cluster_id FROM scheduling.decline WHERE until > now()',
+  );
+  const avoid = new Map<string, string[]>();
+  for (const { job_id, cluster_id } of declines)
+    avoid.set(job_id, [...(avoid.get(job_id) ?? []), cluster_id]);
+  return rows.map((row) => ({
+    jobId: row.id,
+    kind: row.kind,
+    owner: row.owner,
+    gpus: row.gpus,
+    gpuType: row.gpu_type,
+    gpuMemoryMiB: row.gpu_memory_mib,
+    maxSeconds: row.max_seconds,
+    preemptible: row.checkpointable && row.kind !== 'serve',
+    priority: row.priority,
+    submittedMs: row.submitted_at.getTime(),
+    queuedMs: row.queued_at.getTime(),
+    servedMs: row.seconds_used * 1000,
     retryAtMs: row.retry_at?.getTime() ?? null,
     avoid: avoid.get(row.id) ?? [],
+    ...shadowOf(row),
   }));
+}
+
+/** Everything that a decision depends on, read in one transaction, with the database's clock. */
+export async function loadSnapshot(tx: Tx): Promise<{ snapshot: Snapshot; nowMs: number }> {
+  const clock = await tx.row<{ now: Date }>('SELECT clock_timestamp() AS now');
+  const nowMs = clock?.now.getTime() ?? 0;
+  const clusters = await loadClusters(tx, nowMs);
+  const waiting = await loadWaiting(tx);
+  const endedShadows = await loadEndedShadows(tx);
+  const pledges = await tx.rows<{ lab_id: string; gpu_seconds: string }>(
+    'SELECT lab_id, gpu_seconds FROM scheduling.pledge',
+  );
+  const used = await tx.rows<{ owner: string; gpu_seconds: number; credit_gpu_seconds: number; as_of: Date }>(
+    'SELECT owner, gpu_seconds, credit_gpu_seconds, as_of FROM scheduling.owner_usage',
+  );
+  const { recent, credit } = liveUse(clusters, nowMs);
+  for (const row of used) {
+    const elapsedMs = nowMs - row.as_of.getTime();
+    recent.set(row.owner, (recent.get(row.owner) ?? 0) + decayed(row.gpu_seconds, elapsedMs));
+    credit.set(row.owner, (credit.get(row.owner) ?? 0) + decayed(row.credit_gpu_seconds, elapsedMs));
+  }
   const owners = entitlements(
     clusters,
     pledges.map((p) => ({ labId: p.lab_id, gpuSeconds: Number(p.gpu_seconds) })),
     recent,
     [...waiting.map((job) => job.owner), ...recent.keys()],
+    credit,
   );
-  return { snapshot: { clusters, waiting, owners }, nowMs };
+  return { snapshot: { clusters, waiting, owners, endedShadows }, nowMs };
 }

@@ -2,9 +2,11 @@ import { type Leadership, Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { AgentBell } from './agent-bell.js';
 import { type Decisions, decide, type Placement } from './domain/decide.js';
+import { keepShadows } from './keep-shadows.js';
 import { loadSnapshot } from './load-snapshot.js';
 import { offerPlacements } from './offer-placements.js';
 import { LEASE_TIMES, type LeaseTimes } from './ports.js';
+import { preemptAttempts } from './preempt-attempts.js';
 import { Sweep } from './sweep.js';
 
 /** Placements applied in one transaction: short locks, few commits. */
@@ -20,6 +22,12 @@ export interface CycleTimes {
   readonly apply: number;
 }
 
+export type CycleReport = Decisions & {
+  /** Jobs that the decision saw and left waiting. */
+  readonly waiting: number;
+  readonly tookMs: CycleTimes;
+};
+
 /** One turn of the scheduler: what passes with time, then snapshot → decide → apply. Only the leader runs it. */
 @Injectable()
 export class RunCycle {
@@ -30,7 +38,7 @@ export class RunCycle {
     @Inject(LEASE_TIMES) private readonly times: LeaseTimes,
   ) {}
 
-  async run(leadership: Leadership): Promise<Decisions & { readonly tookMs: CycleTimes }> {
+  async run(leadership: Leadership): Promise<CycleReport> {
     const lap = stopwatch();
     await this.sweep.run(leadership);
     const sweep = lap();
@@ -41,7 +49,18 @@ export class RunCycle {
     for (let at = 0; at < decisions.place.length; at += placementsPerTransaction) {
       await this.apply(leadership, decisions.place.slice(at, at + placementsPerTransaction));
     }
-    return { ...decisions, tookMs: { sweep, load, decide: decided, apply: lap() } };
+    await this.preempt(leadership, decisions);
+    const waiting = snapshot.waiting.length - decisions.place.length;
+    return { ...decisions, waiting, tookMs: { sweep, load, decide: decided, apply: lap() } };
+  }
+
+  private async preempt(leadership: Leadership, { preempt, shadow }: Decisions): Promise<void> {
+    if (preempt.length + shadow.length === 0) return;
+    const asked = await this.transactor.do(async (tx) => {
+      await keepShadows(tx, leadership, shadow);
+      return preemptAttempts(tx, leadership, preempt);
+    });
+    for (const clusterId of asked) this.bell.ring(clusterId);
   }
 
   private async apply(leadership: Leadership, placements: readonly Placement[]): Promise<void> {

@@ -80,7 +80,7 @@ export class Scheduler implements OnApplicationBootstrap, OnApplicationShutdown 
       for (const [part, ms] of Object.entries(decisions.tookMs)) {
         this.partSeconds.observe({ part }, ms / 1_000);
       }
-      this.waitingJobs.set(decisions.waiting.length);
+      this.waitingJobs.set(decisions.waiting);
     } catch (error) {
       // Another leader was elected: its writes stand, ours changed nothing.
       if (!(error instanceof NotLeader)) throw error;

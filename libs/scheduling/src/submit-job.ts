@@ -80,6 +80,7 @@ export class SubmitJob {
     const bound = gpuSecondsBound(gpus, maxSeconds);
     const gpuSeconds = submission.account === null ? 0 : Math.min(bound, submission.gpuSecondsHeld ?? bound);
     await insertJob(tx, jobId, submission, gpuSeconds);
+    await enterShadow(tx, jobId, submission);
     if (submission.account !== null) {
       const held = await this.accounts.hold(tx, { jobId, account: submission.account, gpuSeconds });
       if (!held.ok) return held;
@@ -176,5 +177,14 @@ async function insertJob(tx: Tx, jobId: JobId, submission: JobSubmission, gpuSec
       gpuSeconds,
       submission.submittedBy,
     ],
+  );
+}
+
+/** A lab's job takes its place in the schedule that the lab would have had alone; what only serves has none. */
+async function enterShadow(tx: Tx, jobId: JobId, submission: JobSubmission): Promise<void> {
+  if (ownerOf(submission) === consortium || submission.kind === 'serve') return;
+  await tx.rows(
+    'INSERT INTO scheduling.shadow (job_id, owner, gpus, submitted_at) VALUES ($1, $2, $3, now())',
+    [jobId, ownerOf(submission), submission.resources.gpus],
   );
 }

@@ -139,7 +139,16 @@ Put it into the agent's file and start the agent at the cluster:
         const { items } = await io.client().call(listShares, {});
         io.show(items, () =>
           formatTable(
-            ['owner', 'entitled', 'running', 'borrowed', 'lent', 'waiting jobs', 'GPU-seconds of late'],
+            [
+              'owner',
+              'entitled',
+              'running',
+              'borrowed',
+              'lent',
+              'waiting jobs',
+              'GPU-seconds of late',
+              'credit',
+            ],
             items.map((one) => [
               one.owner,
               Number(one.entitledGpus.toFixed(2)),
@@ -148,6 +157,7 @@ Put it into the agent's file and start the agent at the cluster:
               one.lentGpus,
               one.waitingJobs,
               Math.round(one.recentGpuSeconds),
+              Math.round(one.creditGpuSeconds),
             ]),
           ),
         );

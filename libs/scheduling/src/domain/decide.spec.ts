@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decide, reserveAfterMs } from './decide.js';
+import { decide } from './decide.js';
 import { entitlements } from './entitlements.js';
+import { explainWaiting } from './explain-waiting.js';
 import { judgeNow, whyNever } from './judge-cluster.js';
 import {
   type ClusterPolicy,
@@ -12,6 +13,7 @@ import {
 } from './snapshot.js';
 
 const nowMs = 1_800_000_000_000;
+const reserveAfterMs = 120_000;
 const open: ClusterPolicy = {
   kinds: ['train', 'serve', 'infer', 'capture', 'evaluate'],
   labIds: null,
@@ -127,11 +129,12 @@ describe('a decision', () => {
   it('places every job or says why not', () => {
     fc.assert(
       fc.property(someSnapshot, (snap) => {
-        const { place, waiting } = decide(snap, nowMs, 1);
-        expect([...place, ...waiting].map((d) => d.jobId).sort()).toEqual(
-          snap.waiting.map((w) => w.jobId).sort(),
-        );
-        for (const { detail } of waiting) expect(detail).not.toBe('');
+        const placed = new Set(decide(snap, nowMs, 1).place.map((p) => p.jobId));
+        for (const { jobId } of snap.waiting) {
+          const why = explainWaiting(snap, nowMs, 1, jobId);
+          expect(why === undefined).toBe(placed.has(jobId));
+          if (why !== undefined) expect(why.detail).not.toBe('');
+        }
       }),
     );
   });
@@ -150,14 +153,13 @@ describe('a decision', () => {
       fc.property(someSnapshot, (snap) => {
         const young = { ...snap, waiting: snap.waiting.map((w) => ({ ...w, submittedMs: nowMs })) };
         const free = freeOf(young);
-        const { place, waiting } = decide(young, nowMs, 1);
+        const { place } = decide(young, nowMs, 1);
+        const placed = new Set(place.map((p) => p.jobId));
         for (const { jobId, clusterId } of place) {
           const gpus = young.waiting.find((w) => w.jobId === jobId)?.gpus ?? 0;
           free.set(clusterId, (free.get(clusterId) ?? 0) - gpus);
         }
-        for (const { jobId } of waiting) {
-          const left = young.waiting.find((w) => w.jobId === jobId);
-          if (left === undefined) continue;
+        for (const left of young.waiting.filter((w) => !placed.has(w.jobId))) {
           for (const c of young.clusters) {
             expect(judgeNow(c, left, free.get(c.clusterId) ?? 0, nowMs).fits).not.toBe('now');
           }
@@ -207,10 +209,10 @@ describe('a decision', () => {
     const old = job('gang', 8, { submittedMs: nowMs - reserveAfterMs });
     const small = Array.from({ length: 4 }, (_, i) => job(`small${i}`, 1));
     const busy = cluster('a', 8, { busyGpus: { 'lab-x': 5 } });
-    const { place, waiting } = decide(snapshot([busy], [old, ...small]), nowMs, 1);
-    expect(place).toEqual([]);
-    expect(waiting.find((w) => w.jobId === 'gang')?.code).toBe('capacity');
-    expect(waiting.find((w) => w.jobId === 'small0')?.code).toBe('reserved');
+    const snap = snapshot([busy], [old, ...small]);
+    expect(decide(snap, nowMs, 1).place).toEqual([]);
+    expect(explainWaiting(snap, nowMs, 1, 'gang')?.code).toBe('capacity');
+    expect(explainWaiting(snap, nowMs, 1, 'small0')?.code).toBe('reserved');
   });
 
   it('does not try a job before its time, nor on a cluster that has just declined it', () => {
@@ -218,9 +220,9 @@ describe('a decision', () => {
       [cluster('a', 4)],
       [job('later', 1, { retryAtMs: nowMs + 5_000 }), job('declined', 1, { avoid: ['a'] })],
     );
-    const { place, waiting } = decide(snap, nowMs, 1);
-    expect(place).toEqual([]);
-    expect(waiting.map((w) => w.code)).toEqual(['retry-later', 'retry-later']);
+    expect(decide(snap, nowMs, 1).place).toEqual([]);
+    expect(explainWaiting(snap, nowMs, 1, 'later')?.code).toBe('retry-later');
+    expect(explainWaiting(snap, nowMs, 1, 'declined')?.code).toBe('retry-later');
   });
 
   it('says which cluster says what', () => {
@@ -228,7 +230,7 @@ describe('a decision', () => {
       [cluster('a', 2), cluster('b', 8, { state: 'drained' }), cluster('c', 8, { busyGpus: { x: 7 } })],
       [job('j', 4)],
     );
-    expect(decide(snap, nowMs, 1).waiting[0]?.clusters).toEqual([
+    expect(explainWaiting(snap, nowMs, 1, 'j')?.clusters).toEqual([
       { clusterId: 'a', name: 'a', says: 'it has 2 GPUs, the job needs 4 in one cluster' },
       { clusterId: 'b', name: 'b', says: 'it is drained' },
       { clusterId: 'c', name: 'c', says: '1 GPUs are free, the job needs 4' },

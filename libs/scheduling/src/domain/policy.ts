@@ -66,7 +66,7 @@ export const beamtime: SharesPolicy = {
   preempt: true,
   minRunMs: 30 * 60_000,
   lossMs: 60_000,
-  raiseAfterMs: 24 * 3_600_000,
+  raiseAfterMs: 4 * 24 * 3_600_000,
   guarantee: true,
   protectLeadMs: 600_000,
   reserveAfterMs: 120_000,

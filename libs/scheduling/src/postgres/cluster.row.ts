@@ -44,5 +44,7 @@ export class PledgeRow {
 export class OwnerUsageRow {
   @PrimaryColumn({ type: 'text', primaryKeyConstraintName: 'owner_usage_pkey' }) owner!: string;
   @Column({ type: 'double precision', name: 'gpu_seconds' }) gpuSeconds!: number;
+  /** Lent to others less borrowed from them. */
+  @Column({ type: 'double precision', name: 'credit_gpu_seconds', default: 0 }) creditGpuSeconds!: number;
   @Column({ type: 'timestamptz', name: 'as_of' }) asOf!: Date;
 }

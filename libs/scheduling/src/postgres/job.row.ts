@@ -48,6 +48,7 @@ export class JobRow {
     | null;
   @Column({ type: 'text', name: 'submitted_by' }) submittedBy!: string;
   @Column({ type: 'timestamptz', name: 'submitted_at', default: () => 'now()' }) submittedAt!: Date;
+  @Column({ type: 'timestamptz', name: 'queued_at', default: () => 'now()' }) queuedAt!: Date;
   @Column({ type: 'timestamptz', name: 'started_at', nullable: true }) startedAt!: Date | null;
   @Column({ type: 'timestamptz', name: 'ended_at', nullable: true }) endedAt!: Date | null;
   @Column({ type: 'timestamptz', name: 'updated_at', default: () => 'now()' }) updatedAt!: Date;
@@ -84,4 +85,19 @@ export class ArtifactRow {
   @Column({ type: 'bigint', name: 'size_bytes' }) sizeBytes!: string;
   @Column({ type: 'text' }) sha256!: string;
   @Column({ type: 'timestamptz', name: 'committed_at', default: () => 'now()' }) committedAt!: Date;
+}
+
+/** A job in the schedule that its lab would have had alone; gone when it would have ended there. */
+@Entity({ schema: 'scheduling', name: 'shadow' })
+@Check('shadow_runs_somewhere', '(cluster_id IS NULL) = (started_at IS NULL)')
+@Index('shadow_waiting', ['owner', 'submittedAt', 'jobId'], { where: 'started_at IS NULL' })
+@Index('shadow_running', ['owner'], { where: 'started_at IS NOT NULL' })
+export class ShadowRow {
+  @PrimaryColumn({ type: 'text', name: 'job_id', primaryKeyConstraintName: 'shadow_pkey' }) jobId!: string;
+  @Column({ type: 'text' }) owner!: string;
+  @Column({ type: 'int' }) gpus!: number;
+  @Column({ type: 'timestamptz', name: 'submitted_at' }) submittedAt!: Date;
+  @Column({ type: 'text', name: 'cluster_id', nullable: true }) clusterId!: string | null;
+  @Column({ type: 'timestamptz', name: 'started_at', nullable: true }) startedAt!: Date | null;
+  @Column({ type: 'bigint', name: 'served_ms', default: 0 }) servedMs!: string;
 }

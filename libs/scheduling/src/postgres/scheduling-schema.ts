@@ -1,7 +1,7 @@
 import { type ContextSchema, sqlMigration } from '@beamtime/platform';
 import { AttemptRow, JobEventRow, JobLogRow, JobMetricRow } from './attempt.row.js';
 import { ClusterRow, DeclineRow, OwnerUsageRow, PledgeRow } from './cluster.row.js';
-import { ArtifactRow, CheckpointRow, EvaluationRow, JobRow } from './job.row.js';
+import { ArtifactRow, CheckpointRow, EvaluationRow, JobRow, ShadowRow } from './job.row.js';
 
 export const schedulingSchema: ContextSchema = {
   context: 'scheduling',
@@ -18,6 +18,7 @@ export const schedulingSchema: ContextSchema = {
     JobEventRow,
     JobLogRow,
     JobMetricRow,
+    ShadowRow,
   ],
   migrations: [
     sqlMigration(
@@ -213,6 +214,27 @@ export const schedulingSchema: ContextSchema = {
       'scheduling-0002-use-may-pass-the-hold',
       1_795_000_040_002,
       'ALTER TABLE scheduling.job DROP CONSTRAINT job_used_within_held;',
+    ),
+    // What a lab would have had alone, kept for each of its jobs; since when a job waits; credit for lending.
+    sqlMigration(
+      'scheduling-0005-shadows-and-credit',
+      1_795_000_040_005,
+      `
+      ALTER TABLE scheduling.job ADD COLUMN queued_at timestamptz NOT NULL DEFAULT now();
+      CREATE TABLE scheduling.shadow (
+        job_id text CONSTRAINT shadow_pkey PRIMARY KEY,
+        owner text NOT NULL,
+        gpus integer NOT NULL,
+        submitted_at timestamptz NOT NULL,
+        cluster_id text,
+        started_at timestamptz,
+        served_ms bigint NOT NULL DEFAULT 0,
+        CONSTRAINT shadow_runs_somewhere CHECK ((cluster_id IS NULL) = (started_at IS NULL))
+      );
+      CREATE INDEX shadow_waiting ON scheduling.shadow (owner, submitted_at, job_id) WHERE started_at IS NULL;
+      CREATE INDEX shadow_running ON scheduling.shadow (owner) WHERE started_at IS NOT NULL;
+      ALTER TABLE scheduling.owner_usage ADD COLUMN credit_gpu_seconds double precision NOT NULL DEFAULT 0;
+      `,
     ),
   ],
 };

@@ -1,8 +1,7 @@
 import type { explainJob, ResponseOf } from '@beamtime/contracts';
 import { Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
-import { decide } from '../domain/decide.js';
-import { whyNever } from '../domain/judge-cluster.js';
+import { explainWaiting } from '../domain/explain-waiting.js';
 import { loadSnapshot } from '../load-snapshot.js';
 import { JobViews } from './job-views.js';
 
@@ -32,17 +31,14 @@ export class ExplainJob {
       };
     }
     const { snapshot, nowMs } = await this.transactor.do((tx) => loadSnapshot(tx));
-    const decisions = decide(snapshot, nowMs, 0);
-    const waiting = decisions.waiting.find((entry) => entry.jobId === jobId);
+    const waiting = explainWaiting(snapshot, nowMs, 0, jobId);
     if (waiting === undefined) {
       return { ...head, code: 'next', detail: 'There is room for it; it starts with the next decision' };
     }
-    const request = snapshot.waiting.find((entry) => entry.jobId === jobId);
-    const never = request === undefined ? null : whyNever(snapshot.clusters, request);
     return {
       ...head,
-      code: never === null ? waiting.code : 'unschedulable',
-      detail: never === null ? waiting.detail : `No cluster could run it: ${never}`,
+      code: waiting.code,
+      detail: waiting.detail,
       change: waiting.change,
       position: waiting.position,
       clusters: waiting.clusters.map((c) => ({

@@ -39,6 +39,7 @@ export function sharesOf(snapshot: Snapshot): ShareView[] {
       borrowedGpus: Math.max(0, running - use.entitledGpus),
       lentGpus: lent,
       recentGpuSeconds: use.recentGpuSeconds,
+      creditGpuSeconds: use.creditGpuSeconds,
       waitingJobs: waiting.length,
       waitingGpus: sum(waiting.map((job) => job.gpus)),
     };

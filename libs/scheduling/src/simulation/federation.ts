@@ -1,6 +1,6 @@
+import { beamtime, type SharesPolicy } from '../domain/policy.js';
 import { BinaryHeap } from '../domain/shares/binary-heap.js';
 import { moveByShares } from '../domain/shares/move-by-shares.js';
-import { beamtime, type SharesPolicy } from '../domain/policy.js';
 import { type JobNow, Situation } from '../domain/shares/situation.js';
 import type { ClusterPolicy, SnapshotCluster } from '../domain/snapshot.js';
 

@@ -323,21 +323,20 @@ class Turn {
   }
 }
 
-/** When so many GPUs are free at the latest, by the time bounds of what runs. */
+/** When so many GPUs are free at the latest, by the time bounds of what runs; −Infinity when that cannot be told. */
 function freeFromMs(cluster: ClusterNow, gpus: number): number {
   const ends = cluster.running
-    .map((job) => ({
-      atMs: job.startedMs + job.shape.request.maxSeconds * 1000 - job.servedMs,
-      gpus: job.shape.request.gpus,
+    .map(({ startedMs, servedMs, shape: { request } }) => ({
+      atMs: startedMs + request.maxSeconds * 1000 - servedMs,
+      gpus: request.gpus,
     }))
     .sort((a, b) => a.atMs - b.atMs);
-  let free = cluster.free;
+  let { free } = cluster;
   for (const end of ends) {
-    if (free >= gpus) break;
     free += end.gpus;
     if (free >= gpus) return end.atMs;
   }
-  return free >= gpus ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+  return Number.NEGATIVE_INFINITY;
 }
 
 /** When its state was last saved. */
