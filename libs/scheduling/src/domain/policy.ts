@@ -30,6 +30,8 @@ export interface SharesPolicy {
    * cheap right after a checkpoint, and nobody loses much for somebody who has just come.
    */
   readonly lossMs: number;
+  /** Who was found to yield nothing to a job of some size and level is not asked again for so long. */
+  readonly askAgainMs: number;
   /** A job that has waited so long rises by a level, and again. */
   readonly raiseAfterMs: number | null;
   /** Whether no job shall end later than it would have in its lab alone. */
@@ -66,6 +68,7 @@ export const beamtime: SharesPolicy = {
   preempt: true,
   minRunMs: 30 * 60_000,
   lossMs: 60_000,
+  askAgainMs: 15_000,
   raiseAfterMs: 4 * 24 * 3_600_000,
   guarantee: true,
   protectLeadMs: 600_000,

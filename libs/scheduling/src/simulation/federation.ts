@@ -258,7 +258,7 @@ export function simulateSilos(
         queue.push(own[next++] as number);
       const kept: number[] = [];
       let at = 0;
-      for (; at < queue.length && at < 64 && free > 0; at++) {
+      for (; at < queue.length && (process.env.V ? kept.length : at) < 64 && free > 0; at++) {
         const id = queue[at] as number;
         const job = jobs[id] as FederationJob;
         if (job.gpus <= free) {

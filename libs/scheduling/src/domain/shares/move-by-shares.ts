@@ -49,7 +49,7 @@ class Turn {
     }
     if (now.owed.size > 0) this.payDebts();
     for (let level = 0; level < now.levels; level++) {
-      if ((now.waitingAtLevel[level] as number) > 0 && this.hasRoomAt(level)) this.serveLevel(level);
+      if ((now.waitingAtLevel[level]?.size ?? 0) > 0 && this.hasRoomAt(level)) this.serveLevel(level);
     }
     return { start: this.starts, leave: this.leaves };
   }
@@ -116,12 +116,12 @@ class Turn {
   }
 
   private nextOwner(level: number): OwnerNow | undefined {
-    const { owners, policy } = this.now;
+    const { policy } = this.now;
     let best: OwnerNow | undefined;
     let bestHead: JobNow | undefined;
-    for (const owner of owners) {
+    for (const owner of this.now.waitingAtLevel[level] ?? []) {
+      if (this.exhausted.has(owner)) continue;
       const queue = owner.queues[level] as Queue;
-      if (queue.size === 0 || this.exhausted.has(owner)) continue;
       if (policy.order === 'arrival') {
         const head = this.headOf(queue);
         if (head === undefined) this.exhausted.add(owner);
@@ -224,6 +224,9 @@ class Turn {
     if (!this.now.policy.preempt) return false;
     const { reach, request } = job.shape;
     if (this.claim(job, reach)) return true;
+    const vain = this.now.askedInVain[level]?.get(job.shape.reachKey);
+    const isFresh = vain !== undefined && this.nowMs - vain.atMs < this.now.policy.askAgainMs;
+    if (isFresh && request.gpus >= vain.gpus) return false;
     let best: { cluster: ClusterNow; leave: JobNow[]; cost: number } | undefined;
     let compared = 0;
     const lossMaxMs = this.now.policy.lossMs + this.nowMs - job.queuedMs;
@@ -237,7 +240,11 @@ class Turn {
       compared++;
       if (best === undefined || plan.cost < best.cost) best = { cluster, ...plan };
     }
-    if (best === undefined) return false;
+    if (best === undefined) {
+      const gpus = isFresh ? Math.min(vain.gpus, request.gpus) : request.gpus;
+      this.now.askedInVain[level]?.set(job.shape.reachKey, { gpus, atMs: this.nowMs });
+      return false;
+    }
     this.vacate(job, best.cluster, best.leave, false);
     return true;
   }

@@ -135,16 +135,13 @@ export class ShadowSilo {
   }
 
   private startWhatFits(nowMs: number): void {
-    let seen = 0;
     let kept = 0;
     let at = 0;
-    for (; at < this.queue.length && seen < siloLookAhead && this.hasRoom(); at++) {
+    for (; at < this.queue.length && kept < siloLookAhead && this.hasRoom(); at++) {
       const job = this.queue[at] as ShadowJob;
-      seen++;
       if (!this.start(job, nowMs)) this.queue[kept++] = job;
     }
-    if (kept === at) return;
-    this.queue.splice(kept, at - kept);
+    if (kept < at) this.queue.splice(kept, at - kept);
   }
 
   private hasRoom(): boolean {

@@ -102,8 +102,10 @@ export class Situation {
   readonly levels: number;
   /** Waiting jobs that would be running at home by now. */
   readonly owed = new Set<JobNow>();
-  /** Waiting jobs at each level. */
-  readonly waitingAtLevel: number[];
+  /** Owners with waiting jobs at each level. */
+  readonly waitingAtLevel: Set<OwnerNow>[];
+  /** Fewest GPUs for which nobody could be asked to leave, and when, by level and clusters in reach. */
+  readonly askedInVain: Map<string, { gpus: number; atMs: number }>[];
   private readonly shapes = new Map<string, Shape>();
   private readonly byId = new Map<string, ClusterNow>();
   private readonly ownersById = new Map<Owner, OwnerNow>();
@@ -118,7 +120,8 @@ export class Situation {
     private nowMs: number,
   ) {
     this.levels = policy.levelsGpuSeconds.length + 1;
-    this.waitingAtLevel = new Array<number>(this.levels).fill(0);
+    this.waitingAtLevel = Array.from({ length: this.levels }, () => new Set<OwnerNow>());
+    this.askedInVain = Array.from({ length: this.levels }, () => new Map());
     this.clusters = clusters.map((info, index) => ({
       index,
       info,
@@ -280,8 +283,7 @@ export class Situation {
       queue.shapes.set(job.shape, heap);
     }
     heap.push({ job, number: job.ticket });
-    queue.size++;
-    this.waitingAtLevel[job.level] = (this.waitingAtLevel[job.level] as number) + 1;
+    if (queue.size++ === 0) this.waitingAtLevel[job.level]?.add(job.ownerNow);
     const { raiseAfterMs } = this.policy;
     if (raiseAfterMs !== null && job.level > 0) {
       const atMs = job.queuedMs + raiseAfterMs * (job.raisedLevels + 1);
@@ -300,8 +302,7 @@ export class Situation {
 
   private leaveQueue(job: JobNow): void {
     const queue = job.ownerNow.queues[job.level] as Queue;
-    queue.size--;
-    this.waitingAtLevel[job.level] = (this.waitingAtLevel[job.level] as number) - 1;
+    if (--queue.size === 0) this.waitingAtLevel[job.level]?.delete(job.ownerNow);
     // Its ticket stays in the heap and is dropped when it comes up.
     job.ticket = 0;
   }
