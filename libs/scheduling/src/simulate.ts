@@ -1,6 +1,7 @@
 /** Replays of workloads through the production `decide`: pure, needs no server. Entered as `@beamtime/scheduling/simulate`. */
 
 export { decide } from './domain/decide.js';
+export type { PackingScore } from './domain/packing/scores.js';
 export type { Policy, Rank } from './domain/policy.js';
 export type { SimulationReport } from './simulation/metrics.js';
 export {
@@ -11,5 +12,7 @@ export {
   readMuriOverheads,
   readMuriTrace,
 } from './simulation/read-muri.js';
+export { type OpenbNode, type OpenbPod, readOpenbNodes, readOpenbPods } from './simulation/read-openb.js';
 export type { TraceProblem } from './simulation/read-table.js';
 export { simulateMuri } from './simulation/simulate-muri.js';
+export { type PackingReport, simulateOpenb } from './simulation/simulate-openb.js';
