@@ -1,8 +1,9 @@
 import type { Decisions, Placement } from '../decisions.js';
 import type { JobRequest, Snapshot, SnapshotNode, WaitingJob } from '../snapshot.js';
+import { Fragmentation } from './fragmentation.js';
 import { drawBelow } from './lot.js';
 import { fits, occupy, shareOf, shareOn, tightestGpus, wholeGpuMilli } from './node-fit.js';
-import { gpusFor, type Outlook, outlookOn, type PackingScore, scoreOf } from './scores.js';
+import { gpusFor, type PackingScore, scoreOf } from './scores.js';
 import type { Ask } from './workload.js';
 
 /**
@@ -84,13 +85,13 @@ function drawn(clusters: readonly Nodes[], job: WaitingJob, seed: number): Spot 
 /** Scores nodes, and remembers for each kind of job what it gave to which node: few change between two decisions. */
 class Rater {
   private readonly known = new Map<string, Ratings>();
-  private readonly outlook: Outlook;
+  private readonly fragmentation: Fragmentation;
 
   constructor(
     private readonly score: Exclude<PackingScore, 'random'>,
     workload: readonly Ask[],
   ) {
-    this.outlook = outlookOn(workload);
+    this.fragmentation = new Fragmentation(workload);
   }
 
   ratingsFor(job: JobRequest): Ratings {
@@ -100,14 +101,14 @@ class Rater {
     if (known !== undefined) return known;
     if (this.known.size >= kindsRememberedMax) this.known.clear();
     const ratings = new Ratings((node) =>
-      fits(node, job) ? scoreOf(this.score, node, job, this.outlook) : Number.NEGATIVE_INFINITY,
+      fits(node, job) ? scoreOf(this.score, node, job, this.fragmentation) : Number.NEGATIVE_INFINITY,
     );
     this.known.set(key, ratings);
     return ratings;
   }
 
   gpusFor(node: SnapshotNode, job: JobRequest): number[] {
-    return gpusFor(this.score, node, job, this.outlook);
+    return gpusFor(this.score, node, job, this.fragmentation);
   }
 }
 

@@ -1,50 +1,90 @@
 import { hasGpus } from './node-fit.js';
 import type { Ask } from './workload.js';
 
+/** Stands for what no GPU of the node can take. */
+const hostsNone = -1;
+
 /**
- * What of a node's free GPUs a job drawn from the workload is expected not to be able to use, in thousandths of a GPU
- * (Weng et al., Beware of Fragmentation, ATC'23, section 3). A job that needs no GPU can use none of it.
- *
- * Summed by the reason, as in the authors' simulator: scores are cut to whole numbers, so that rounding decides ties.
+ * What of a node's free GPUs is lost to jobs drawn from a workload, in thousandths of a GPU. The asks for GPUs that a
+ * workload repeats with different CPU are looked at once for each node.
  */
-export function fragmentationMilli(
-  freeCpuMilli: number,
-  freeGpuMilli: readonly number[],
-  gpuType: string | null,
-  workload: readonly Ask[],
-): number {
-  let total = 0;
-  for (const free of freeGpuMilli) total += free;
-  if (total === 0) return 0;
-  let lacksBoth = 0;
-  let lacksGpu = 0;
-  let lacksCpu = 0;
-  let needsNoGpu = 0;
-  let lacksCpuNeedsNoGpu = 0;
-  let otherType = 0;
-  for (const ask of workload) {
-    const hasCpu = freeCpuMilli >= ask.cpuMilli;
-    if (ask.gpus === 0) {
-      if (hasCpu) needsNoGpu += ask.share * total;
-      else lacksCpuNeedsNoGpu += ask.share * total;
-    } else if (ask.gpuTypes.length > 0 && (gpuType === null || !ask.gpuTypes.includes(gpuType))) {
-      otherType += ask.share * total;
-    } else if (!hasGpus(freeGpuMilli, ask.gpus, ask.gpuShareMilli)) {
-      if (hasCpu) lacksGpu += ask.share * total;
-      else lacksBoth += ask.share * total;
-    } else if (!hasCpu) {
-      lacksCpu += ask.share * total;
-    } else {
-      let tooSmall = 0;
-      for (const free of freeGpuMilli) if (free < ask.gpuShareMilli) tooSmall += free;
-      lacksGpu += ask.share * tooSmall;
-    }
+export class Fragmentation {
+  private readonly shapes: { readonly gpus: number; readonly shareMilli: number }[] = [];
+  private readonly shapeOf: readonly number[];
+  /** For each shape what its jobs find too small, or `hostsNone`; for the node in hand. */
+  private readonly tooSmall: number[] = [];
+  /** CPU that jobs with GPUs ask for beside each, on average, both in thousandths; 0 if they ask for none. */
+  private readonly cpuPerGpu: number;
+
+  constructor(private readonly workload: readonly Ask[]) {
+    const known = new Map<string, number>();
+    this.shapeOf = workload.map(({ gpus, gpuShareMilli }) => {
+      const key = `${gpus}/${gpuShareMilli}`;
+      const at = known.get(key) ?? this.shapes.push({ gpus, shareMilli: gpuShareMilli }) - 1;
+      known.set(key, at);
+      return at;
+    });
+    this.cpuPerGpu = cpuPerGpu(workload);
   }
-  return lacksBoth + lacksGpu + lacksCpu + needsNoGpu + lacksCpuNeedsNoGpu + otherType;
+
+  /**
+   * What a job drawn from the workload is expected not to be able to use (Weng et al., Beware of Fragmentation,
+   * ATC'23, section 3). A job that needs no GPU can use none of it.
+   *
+   * Summed by the reason, as in the authors' simulator: scores are cut to whole numbers, so that rounding decides ties.
+   */
+  expectedMilli(freeCpuMilli: number, freeGpuMilli: readonly number[], gpuType: string | null): number {
+    const total = this.look(freeGpuMilli);
+    if (total === 0) return 0;
+    let lacksBoth = 0;
+    let lacksGpu = 0;
+    let lacksCpu = 0;
+    let needsNoGpu = 0;
+    let lacksCpuNeedsNoGpu = 0;
+    let otherType = 0;
+    for (let at = 0; at < this.workload.length; at++) {
+      const ask = this.workload[at] as Ask;
+      const hasCpu = freeCpuMilli >= ask.cpuMilli;
+      const tooSmall = this.tooSmall[this.shapeOf[at] as number] as number;
+      if (ask.gpus === 0) {
+        if (hasCpu) needsNoGpu += ask.share * total;
+        else lacksCpuNeedsNoGpu += ask.share * total;
+      } else if (ask.gpuTypes.length > 0 && (gpuType === null || !ask.gpuTypes.includes(gpuType))) {
+        otherType += ask.share * total;
+      } else if (tooSmall === hostsNone) {
+        if (hasCpu) lacksGpu += ask.share * total;
+        else lacksBoth += ask.share * total;
+      } else if (hasCpu) lacksGpu += ask.share * tooSmall;
+      else lacksCpu += ask.share * total;
+    }
+    return lacksBoth + lacksGpu + lacksCpu + needsNoGpu + lacksCpuNeedsNoGpu + otherType;
+  }
+
+  /**
+   * What would be left over once jobs of the usual kind have used up the node's CPU. The expectation above sees that a
+   * GPU is stranded only when the CPU is gone; this sees it coming.
+   */
+  strandedMilli(freeCpuMilli: number, freeGpuMilli: readonly number[]): number {
+    if (this.cpuPerGpu === 0) return 0;
+    let total = 0;
+    for (const free of freeGpuMilli) total += free;
+    return Math.max(0, total - freeCpuMilli / this.cpuPerGpu);
+  }
+
+  private look(freeGpuMilli: readonly number[]): number {
+    let total = 0;
+    for (const free of freeGpuMilli) total += free;
+    for (let at = 0; at < this.shapes.length; at++) {
+      const { gpus, shareMilli } = this.shapes[at] as { gpus: number; shareMilli: number };
+      let tooSmall = 0;
+      for (const free of freeGpuMilli) if (free < shareMilli) tooSmall += free;
+      this.tooSmall[at] = hasGpus(freeGpuMilli, gpus, shareMilli) ? tooSmall : hostsNone;
+    }
+    return total;
+  }
 }
 
-/** CPU that jobs with GPUs ask for beside each of them, on average; both in thousandths. 0 if they ask for none. */
-export function cpuPerGpu(workload: readonly Ask[]): number {
+function cpuPerGpu(workload: readonly Ask[]): number {
   let cpu = 0;
   let gpu = 0;
   for (const ask of workload) {
@@ -53,19 +93,4 @@ export function cpuPerGpu(workload: readonly Ask[]): number {
     gpu += ask.share * ask.gpus * ask.gpuShareMilli;
   }
   return gpu === 0 ? 0 : cpu / gpu;
-}
-
-/**
- * What of a node's free GPUs would be left over once jobs of the usual kind have used up its CPU, in thousandths of a
- * GPU. Fragmentation sees that a GPU is stranded only when the CPU is gone; this sees it coming.
- */
-export function strandedMilli(
-  freeCpuMilli: number,
-  freeGpuMilli: readonly number[],
-  cpuPerGpu: number,
-): number {
-  if (cpuPerGpu === 0) return 0;
-  let total = 0;
-  for (const free of freeGpuMilli) total += free;
-  return Math.max(0, total - freeCpuMilli / cpuPerGpu);
 }

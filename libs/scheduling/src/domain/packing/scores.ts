@@ -1,7 +1,6 @@
 import type { JobRequest, SnapshotNode } from '../snapshot.js';
-import { cpuPerGpu, fragmentationMilli, strandedMilli } from './fragmentation.js';
+import type { Fragmentation } from './fragmentation.js';
 import { shareOf, tightestGpus, wholeGpuMilli } from './node-fit.js';
-import type { Ask } from './workload.js';
 
 /**
  * How a node is chosen among those that fit. All but `beamtime` are those of the simulator of FGD (ATC'23): a whole
@@ -24,22 +23,12 @@ const scoreMax = 100;
 /** Nodes closer than a hundredth of a GPU are equals to `beamtime`: the first of them fills up before the next. */
 const grainMilli = 10;
 
-/** What the scores that look ahead know of jobs to come. */
-export interface Outlook {
-  readonly workload: readonly Ask[];
-  readonly cpuPerGpu: number;
-}
-
-export function outlookOn(workload: readonly Ask[]): Outlook {
-  return { workload, cpuPerGpu: cpuPerGpu(workload) };
-}
-
 /** How well a node that fits suits a job; more is better. */
 export function scoreOf(
   score: Exclude<PackingScore, 'random'>,
   node: SnapshotNode,
   job: JobRequest,
-  outlook: Outlook,
+  fragmentation: Fragmentation,
 ): number {
   switch (score) {
     case 'dot-product':
@@ -52,7 +41,7 @@ export function scoreOf(
       return bestFit(node, job);
     case 'fgd':
     case 'beamtime':
-      return steepest(score, node, job, outlook).score;
+      return steepest(score, node, job, fragmentation).score;
   }
 }
 
@@ -61,10 +50,10 @@ export function gpusFor(
   score: Exclude<PackingScore, 'random'>,
   node: SnapshotNode,
   job: JobRequest,
-  outlook: Outlook,
+  fragmentation: Fragmentation,
 ): number[] {
   if ((score === 'fgd' || score === 'beamtime') && job.gpus === 1 && shareOf(job) < wholeGpuMilli)
-    return [steepest(score, node, job, outlook).gpu];
+    return [steepest(score, node, job, fragmentation).gpu];
   return tightestGpus(node, job);
 }
 
@@ -119,13 +108,12 @@ function steepest(
   score: 'fgd' | 'beamtime',
   node: SnapshotNode,
   job: JobRequest,
-  outlook: Outlook,
+  fragmentation: Fragmentation,
 ): { score: number; gpu: number } {
   const free = [...node.freeGpuMilli];
   const lost = (freeCpuMilli: number) => {
-    const fragmented = fragmentationMilli(freeCpuMilli, free, node.gpuType, outlook.workload);
-    if (score === 'fgd') return fragmented;
-    return fragmented + strandedMilli(freeCpuMilli, free, outlook.cpuPerGpu);
+    const expected = fragmentation.expectedMilli(freeCpuMilli, free, node.gpuType);
+    return score === 'fgd' ? expected : expected + fragmentation.strandedMilli(freeCpuMilli, free);
   };
   const before = lost(node.freeCpuMilli);
   const value = () => {
