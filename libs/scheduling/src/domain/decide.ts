@@ -6,7 +6,7 @@ import { decideByPacking } from './packing/decide-by-packing.js';
 import { beamtime, type Policy } from './policy.js';
 import type { Owner, Snapshot, SnapshotCluster, WaitingJob } from './snapshot.js';
 
-export type { Decisions, Placement, Preemption, Waiting } from './decisions.js';
+export type { Decisions, Placement } from './decisions.js';
 
 /** A job that has waited so long and is next in turn keeps a cluster free for itself, so that gangs do not starve. */
 export const reserveAfterMs = 120_000;
