@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { isAbsolute, join, resolve } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import type { Result } from '@beamtime/kernel';
 import type { TraceProblem } from '@beamtime/scheduling/simulate';
 import type { CliIo } from '../core/cli-io.js';
@@ -26,6 +26,23 @@ export function findFile(io: CliIo, option: string, path: string): string {
     ? ''
     : '; BEAMTIME_DATA, which is not set, names the folder of the data';
   throw new UsageError(`${option}: there is no ${candidates.join(' and no ')}${data}`);
+}
+
+/** The file that was named, or the one that lies beside the trace, or else the one among the traces. */
+export function besides(
+  io: CliIo,
+  option: string,
+  given: string | undefined,
+  trace: string,
+  folder: string,
+  usual: string,
+): string {
+  if (given !== undefined) return findFile(io, option, given);
+  const candidates = [join(dirname(trace), usual), join(traceFolder(io), folder, usual)];
+  const found = candidates.find((candidate) => existsSync(candidate));
+  if (found === undefined)
+    throw new UsageError(`There is no ${candidates.join(' and no ')}; ${option} names another file`);
+  return found;
 }
 
 /** Reads a file of a trace; a wrong line ends the command with its number. */

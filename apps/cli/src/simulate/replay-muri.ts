@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import {
   type MuriCluster,
   type Rank,
@@ -11,8 +9,8 @@ import {
 import type { CliIo } from '../core/cli-io.js';
 import { formatFields } from '../core/format-table.js';
 import { UsageError } from '../core/usage-error.js';
-import { findFile, oneOf, readTrace, traceFolder } from './find-data.js';
-import type { SimulateOptions } from './simulate-command.js';
+import { besides, findFile, oneOf, readTrace } from './find-data.js';
+import type { SimulateOptions } from './simulate-options.js';
 
 export const muriPolicies: readonly Rank[] = ['srtf', 'srsf', 'tiresias'];
 
@@ -22,11 +20,11 @@ export async function replayMuri(io: CliIo, options: SimulateOptions, seed: numb
     throw new UsageError('The scenario muri needs --trace, for example --trace muri/trace1.csv');
   const trace = findFile(io, '--trace', options.trace);
   const cluster = await readTrace(
-    besides(io, '--cluster', options.cluster, trace, 'n8g8.csv'),
+    besides(io, '--cluster', options.cluster, trace, 'muri', 'n8g8.csv'),
     readMuriCluster,
   );
   const overheads = await readTrace(
-    besides(io, '--overheads', options.overheads, trace, 'published.json'),
+    besides(io, '--overheads', options.overheads, trace, 'muri', 'published.json'),
     readMuriOverheads,
   );
   const jobs = await readTrace(trace, (text) => readMuriTrace(text, cluster));
@@ -56,16 +54,6 @@ export async function replayMuri(io: CliIo, options: SimulateOptions, seed: numb
       'lost GPU hours': (report.lost_gpu_s / 3600).toFixed(1),
     }),
   );
-}
-
-/** The file that was named, or the one that lies beside the trace, or else the one among the traces. */
-function besides(io: CliIo, option: string, given: string | undefined, trace: string, usual: string): string {
-  if (given !== undefined) return findFile(io, option, given);
-  const candidates = [join(dirname(trace), usual), join(traceFolder(io), 'muri', usual)];
-  const found = candidates.find((candidate) => existsSync(candidate));
-  if (found === undefined)
-    throw new UsageError(`There is no ${candidates.join(' and no ')}; ${option} names another file`);
-  return found;
 }
 
 function describeCluster({ switches, nodesPerSwitch, gpusPerNode }: MuriCluster): string {

@@ -5,7 +5,7 @@ import { beamtime, type Policy } from './policy.js';
 import { decideByShares } from './shares/decide-by-shares.js';
 import type { Snapshot } from './snapshot.js';
 
-export type { Decisions, Move, Placement, Preemption, ShadowMove } from './decisions.js';
+export type { Decisions, Placement } from './decisions.js';
 
 /**
  * Which waiting jobs start where, and which running ones give way. Pure: the same snapshot, time, seed and policy give

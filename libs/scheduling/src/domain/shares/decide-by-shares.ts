@@ -103,6 +103,7 @@ export class Scene {
     const shape = this.situation.shapeOf(from);
     const job: JobNow = {
       jobId: from.jobId,
+      index: this.jobs.size,
       shape,
       ownerNow: this.situation.ownerOf(from.owner),
       priority: from.priority ?? 0,

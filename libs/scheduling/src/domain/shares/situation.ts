@@ -63,6 +63,8 @@ export interface Ticket {
 /** A job as it changes. */
 export interface JobNow {
   readonly jobId: string;
+  /** Whatever the caller numbers its jobs by. */
+  readonly index: number;
   readonly shape: Shape;
   readonly ownerNow: OwnerNow;
   readonly priority: number;
