@@ -69,7 +69,7 @@ export const beamtime: SharesPolicy = {
   minRunMs: 30 * 60_000,
   lossMs: 60_000,
   askAgainMs: 15_000,
-  raiseAfterMs: 4 * 24 * 3_600_000,
+  raiseAfterMs: 14 * 24 * 3_600_000,
   guarantee: true,
   protectLeadMs: 600_000,
   reserveAfterMs: 120_000,
