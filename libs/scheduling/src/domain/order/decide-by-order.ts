@@ -80,6 +80,8 @@ function precedes(rank: number, job: WaitingJob | RunningJob, other: Entry): boo
 class Line {
   private readonly entries: Entry[] = [];
   private at = 0;
+  /** The rank of the last one once the line is as long as it may be. */
+  private worst = Number.POSITIVE_INFINITY;
 
   constructor(private readonly longest: number) {}
 
@@ -98,6 +100,7 @@ class Line {
   }
 
   offer(rank: number, job: WaitingJob | RunningJob, from: Entry['from']): void {
+    if (rank > this.worst) return;
     const { entries } = this;
     if (entries.length >= this.longest) {
       const last = entries.at(-1);
@@ -111,6 +114,7 @@ class Line {
       else low = middle + 1;
     }
     entries.splice(low, 0, { rank, job, from });
+    if (entries.length >= this.longest) this.worst = (entries.at(-1) as Entry).rank;
   }
 }
 
