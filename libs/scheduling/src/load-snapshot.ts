@@ -4,14 +4,26 @@ import { liveStates } from './domain/attempt-lifecycle.js';
 import type { ClusterState } from './domain/cluster-lifecycle.js';
 import { entitlements } from './domain/entitlements.js';
 import { decayed } from './domain/gpu-seconds.js';
-import type { JobKind, Snapshot, SnapshotCluster, WaitingJob } from './domain/snapshot.js';
-
-/** Jobs considered per decision; the next decision follows within the second. */
-const waitingPerDecision = 20_000;
+import type { Snapshot, SnapshotCluster, WaitingJob } from './domain/snapshot.js';
+import { loadWaiting, type ShapeCursors } from './load-waiting.js';
 
 const live = liveStates.map((state) => `'${state}'`).join(', ');
 
 export async function loadClusters(tx: Tx): Promise<SnapshotCluster[]> {
+  const clusters = await readClusters(tx);
+  const busy = await tx.rows<{ cluster_id: string; owner: string; gpus: string }>(
+    `SELECT cluster_id, owner, sum(gpus) AS gpus FROM scheduling.attempt WHERE state IN (${live})
+     GROUP BY cluster_id, owner`,
+  );
+  const busyOf = new Map<string, Record<string, number>>();
+  for (const { cluster_id, owner, gpus } of busy) {
+    busyOf.set(cluster_id, { ...busyOf.get(cluster_id), [owner]: Number(gpus) });
+  }
+  return clusters.map((cluster) => ({ ...cluster, busyGpus: busyOf.get(cluster.clusterId) ?? {} }));
+}
+
+/** The clusters as they are built, with nothing on them. */
+export async function readClusters(tx: Tx): Promise<SnapshotCluster[]> {
   const rows = await tx.rows<{
     id: string;
     name: string;
@@ -20,10 +32,6 @@ export async function loadClusters(tx: Tx): Promise<SnapshotCluster[]> {
     inventory: ClusterInventory | null;
     policy: ClusterPolicy | null;
   }>('SELECT id, name, lab_id, state, inventory, policy FROM scheduling.cluster ORDER BY id');
-  const busy = await tx.rows<{ cluster_id: string; owner: string; gpus: string }>(
-    `SELECT cluster_id, owner, sum(gpus) AS gpus FROM scheduling.attempt WHERE state IN (${live})
-     GROUP BY cluster_id, owner`,
-  );
   return rows.map((row) => ({
     clusterId: row.id,
     name: row.name,
@@ -38,34 +46,23 @@ export async function loadClusters(tx: Tx): Promise<SnapshotCluster[]> {
             gpuMemoryMiB: row.inventory.gpuMemoryMiB,
             policy: row.policy,
           },
-    busyGpus: Object.fromEntries(
-      busy.filter((b) => b.cluster_id === row.id).map((b) => [b.owner, Number(b.gpus)]),
-    ),
+    busyGpus: {},
   }));
 }
 
-interface WaitingRow {
-  id: string;
-  kind: JobKind;
-  owner: string;
-  gpus: number;
-  gpu_type: string | null;
-  gpu_memory_mib: number | null;
-  max_seconds: number;
-  priority: number;
-  submitted_at: Date;
-  retry_at: Date | null;
-}
-
-/** Everything that a decision depends on, read in one transaction, with the database's clock. */
-export async function loadSnapshot(tx: Tx): Promise<{ snapshot: Snapshot; nowMs: number }> {
+/**
+ * Everything that a decision depends on, read in one transaction, with the database's clock. Of the waiting jobs only
+ * those that it can depend on, see `loadWaiting`, and the one that is asked for.
+ */
+export async function loadSnapshot(
+  tx: Tx,
+  options: { readonly asked?: string; readonly cursors?: ShapeCursors } = {},
+): Promise<{ snapshot: Snapshot; nowMs: number }> {
   const clusters = await loadClusters(tx);
-  const rows = await tx.rows<WaitingRow>(
-    `SELECT id, kind, owner, gpus, gpu_type, gpu_memory_mib, max_seconds, priority, submitted_at, retry_at
-     FROM scheduling.job WHERE state = 'queued' ORDER BY priority DESC, submitted_at, id LIMIT ${waitingPerDecision}`,
-  );
+  const heads = await loadWaiting(tx, clusters, options);
   const declines = await tx.rows<{ job_id: string; cluster_id: string }>(
-    'SELECT job_id, cluster_id FROM scheduling.decline WHERE until > now()',
+    'SELECT job_id, cluster_id FROM scheduling.decline WHERE until > now() AND job_id = ANY ($1)',
+    [heads.map((job) => job.jobId)],
   );
   const pledges = await tx.rows<{ lab_id: string; gpu_seconds: string }>(
     'SELECT lab_id, gpu_seconds FROM scheduling.pledge',
@@ -81,19 +78,7 @@ export async function loadSnapshot(tx: Tx): Promise<{ snapshot: Snapshot; nowMs:
   const avoid = new Map<string, string[]>();
   for (const { job_id, cluster_id } of declines)
     avoid.set(job_id, [...(avoid.get(job_id) ?? []), cluster_id]);
-  const waiting: WaitingJob[] = rows.map((row) => ({
-    jobId: row.id,
-    kind: row.kind,
-    owner: row.owner,
-    gpus: row.gpus,
-    gpuType: row.gpu_type,
-    gpuMemoryMiB: row.gpu_memory_mib,
-    maxSeconds: row.max_seconds,
-    priority: row.priority,
-    submittedMs: row.submitted_at.getTime(),
-    retryAtMs: row.retry_at?.getTime() ?? null,
-    avoid: avoid.get(row.id) ?? [],
-  }));
+  const waiting: WaitingJob[] = heads.map((job) => ({ ...job, avoid: avoid.get(job.jobId) ?? [] }));
   const owners = entitlements(
     clusters,
     pledges.map((p) => ({ labId: p.lab_id, gpuSeconds: Number(p.gpu_seconds) })),

@@ -3,6 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { AgentBell } from './agent-bell.js';
 import { type Decisions, decide, type Placement } from './domain/decide.js';
 import { loadSnapshot } from './load-snapshot.js';
+import type { ShapeCursors } from './load-waiting.js';
 import { offerPlacements } from './offer-placements.js';
 import { LEASE_TIMES, type LeaseTimes } from './ports.js';
 import { Sweep } from './sweep.js';
@@ -23,6 +24,8 @@ export interface CycleTimes {
 /** One turn of the scheduler: what passes with time, then snapshot → decide → apply. Only the leader runs it. */
 @Injectable()
 export class RunCycle {
+  private readonly cursors: ShapeCursors = new Map();
+
   constructor(
     @Inject(Transactor) private readonly transactor: Transactor,
     @Inject(Sweep) private readonly sweep: Sweep,
@@ -34,7 +37,7 @@ export class RunCycle {
     const lap = stopwatch();
     await this.sweep.run(leadership);
     const sweep = lap();
-    const { snapshot, nowMs } = await this.transactor.do((tx) => loadSnapshot(tx));
+    const { snapshot, nowMs } = await this.transactor.do((tx) => loadSnapshot(tx, { cursors: this.cursors }));
     const load = lap();
     const decisions = decide(snapshot, nowMs, Number(leadership.epoch));
     const decided = lap();

@@ -11,8 +11,6 @@ const warmUpSeconds = 3;
 
 export async function measureCycles(servers, { seconds, protocol, jobs, say }) {
   const lab = await foundLab(servers, `cycles-${protocol}`);
-  say(`putting ${jobs} jobs with held GPU-seconds into the queue`);
-  const { suiteId } = await servers.ask('submitHeld', { jobs, template, gpuSecondsHeld: 60, labId: lab.labId });
   let done = 0;
   let refused = 0;
   const agents = [];
@@ -29,6 +27,8 @@ export async function measureCycles(servers, { seconds, protocol, jobs, say }) {
   for (let i = 0; i < clusters; i++) {
     agents.push(await foundCluster(servers, lab, `cycles-${protocol}-${i}`, options));
   }
+  say(`putting ${jobs} jobs with held GPU-seconds into the queue`);
+  const { suiteId } = await servers.ask('submitHeld', { jobs, template, gpuSecondsHeld: 60, labId: lab.labId });
   const running = agents.map((agent) => agent.run());
   for (const one of running) one.catch(() => undefined);
   await sleep(warmUpSeconds);

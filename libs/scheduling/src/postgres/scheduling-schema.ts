@@ -1,6 +1,7 @@
 import { type ContextSchema, sqlMigration } from '@beamtime/platform';
 import { AttemptRow, JobEventRow, JobLogRow, JobMetricRow } from './attempt.row.js';
-import { ClusterRow, DeclineRow, OwnerUsageRow, PledgeRow } from './cluster.row.js';
+import { ClusterRow, DeclineRow, OwnerUsageRow, PledgeRow, QueueDepthRow } from './cluster.row.js';
+import { deepQueueMigrations } from './deep-queue-migrations.js';
 import { ArtifactRow, CheckpointRow, EvaluationRow, JobRow } from './job.row.js';
 
 export const schedulingSchema: ContextSchema = {
@@ -10,6 +11,7 @@ export const schedulingSchema: ContextSchema = {
     DeclineRow,
     PledgeRow,
     OwnerUsageRow,
+    QueueDepthRow,
     JobRow,
     CheckpointRow,
     EvaluationRow,
@@ -214,5 +216,6 @@ export const schedulingSchema: ContextSchema = {
       1_795_000_040_002,
       'ALTER TABLE scheduling.job DROP CONSTRAINT job_used_within_held;',
     ),
+    ...deepQueueMigrations,
   ],
 };

@@ -4,6 +4,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { decide } from '../domain/decide.js';
 import { whyNever } from '../domain/judge-cluster.js';
 import { loadSnapshot } from '../load-snapshot.js';
+import { positionOf } from '../load-waiting.js';
 import { JobViews } from './job-views.js';
 
 type Explanation = ResponseOf<typeof explainJob>;
@@ -31,7 +32,7 @@ export class ExplainJob {
         detail: `It has ${job.state}${job.reason === null ? '' : `: ${job.reason}`}`,
       };
     }
-    const { snapshot, nowMs } = await this.transactor.do((tx) => loadSnapshot(tx));
+    const { snapshot, nowMs } = await this.transactor.do((tx) => loadSnapshot(tx, { asked: jobId }));
     const decisions = decide(snapshot, nowMs, 0);
     const waiting = decisions.waiting.find((entry) => entry.jobId === jobId);
     if (waiting === undefined) {
@@ -44,7 +45,7 @@ export class ExplainJob {
       code: never === null ? waiting.code : 'unschedulable',
       detail: never === null ? waiting.detail : `No cluster could run it: ${never}`,
       change: waiting.change,
-      position: waiting.position,
+      position: await positionOf(this.transactor.read, jobId),
       clusters: waiting.clusters.map((c) => ({
         clusterId: c.clusterId,
         clusterName: c.name,
