@@ -137,7 +137,12 @@ export class EndAttempt {
 
 /** How long each attempt ran, and what follows. A lost one is charged to when its agent was last heard of. */
 async function measure(tx: Tx, ends: readonly AttemptEnd[]): Promise<Closed[]> {
-  const rows = await tx.rows<{ job_id: string; number: number; to_now: number | null; to_heard: number | null }>(
+  const rows = await tx.rows<{
+    job_id: string;
+    number: number;
+    to_now: number | null;
+    to_heard: number | null;
+  }>(
     `SELECT job_id, number, (extract(epoch FROM clock_timestamp() - running_at) * 1000)::float8 AS to_now,
        (extract(epoch FROM coalesce(renewed_at, running_at) - running_at) * 1000)::float8 AS to_heard
      FROM scheduling.attempt WHERE (job_id, number) IN (SELECT * FROM unnest($1::text[], $2::int[]))`,

@@ -1,5 +1,5 @@
-export { type Advance, AdvanceAttempts } from './agent/advance-attempts.js';
 export { AdmitTunnel } from './agent/admit-tunnel.js';
+export { type Advance, AdvanceAttempts } from './agent/advance-attempts.js';
 export { CommitEvaluation } from './agent/commit-evaluation.js';
 export { CommitFiles } from './agent/commit-files.js';
 export type { AttemptClaim } from './agent/fence.js';
@@ -14,6 +14,7 @@ export { attemptLifecycle } from './domain/attempt-lifecycle.js';
 export { clusterLifecycle } from './domain/cluster-lifecycle.js';
 export { type Decisions, decide } from './domain/decide.js';
 export { jobLifecycle } from './domain/job-lifecycle.js';
+export { shapeOf } from './domain/shape.js';
 export type { Snapshot, SnapshotCluster, WaitingJob } from './domain/snapshot.js';
 export { leaseTimes } from './lease-times.js';
 export * from './ports.js';

@@ -28,7 +28,12 @@ export async function measureCycles(servers, { seconds, protocol, jobs, say }) {
     agents.push(await foundCluster(servers, lab, `cycles-${protocol}-${i}`, options));
   }
   say(`putting ${jobs} jobs with held GPU-seconds into the queue`);
-  const { suiteId } = await servers.ask('submitHeld', { jobs, template, gpuSecondsHeld: 60, labId: lab.labId });
+  const { suiteId } = await servers.ask('submitHeld', {
+    jobs,
+    template,
+    gpuSecondsHeld: 60,
+    labId: lab.labId,
+  });
   const running = agents.map((agent) => agent.run());
   for (const one of running) one.catch(() => undefined);
   await sleep(warmUpSeconds);
@@ -58,7 +63,8 @@ export async function measureCycles(servers, { seconds, protocol, jobs, say }) {
     refused,
     settled: settled.settled,
     serviceMsPerCycle: (1_000 * (after.usage.service.cpuSeconds - before.usage.service.cpuSeconds)) / count,
-    postgresMsPerCycle: (1_000 * (after.usage.postgres.cpuSeconds - before.usage.postgres.cpuSeconds)) / count,
+    postgresMsPerCycle:
+      (1_000 * (after.usage.postgres.cpuSeconds - before.usage.postgres.cpuSeconds)) / count,
     commitsPerCycle: (after.commits - before.commits) / count,
     decisionsPerSecond: cycles.length / wall,
   };
@@ -71,6 +77,7 @@ export async function measureSubmissions(servers, { jobs, parallel, say }) {
   // Drained, so that only the submission is measured.
   agent.close();
   let next = 0;
+  let answered = 0;
   const usage = servers.usage();
   const begun = performance.now();
   await Promise.all(
@@ -78,7 +85,8 @@ export async function measureSubmissions(servers, { jobs, parallel, say }) {
       while (next < jobs) {
         next += 1;
         await lab.client.call(submitJob, { body: jobBody(lab.labId, { gpus: 1 }) });
-        if (next % 1_000 === 0) say(`${next} submissions`);
+        answered += 1;
+        if (answered % 500 === 0) say(`${answered} submissions`);
       }
     }),
   );

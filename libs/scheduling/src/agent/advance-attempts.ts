@@ -97,7 +97,10 @@ export class AdvanceAttempts {
         if (!heard.ok) return heard;
         advanced.push(...heard.value);
       } catch (error) {
-        this.log.error({ err: error, jobId: item.jobId, attempt: item.attempt }, 'an attempt cannot be advanced');
+        this.log.error(
+          { err: error, jobId: item.jobId, attempt: item.attempt },
+          'an attempt cannot be advanced',
+        );
         advanced.push(err(problem('server.internal', 'This could not be done; say it again')));
       }
     }
@@ -121,7 +124,9 @@ export class AdvanceAttempts {
     const { decided, work } = await this.transactor.do(async (tx) => {
       const made = await this.decide(tx, sayings);
       const accepted = made.flatMap((heard) =>
-        heard.ok ? heard.value.flatMap((one) => (one.ok && one.value.job !== null ? [one.value.job.id] : [])) : [],
+        heard.ok
+          ? heard.value.flatMap((one) => (one.ok && one.value.job !== null ? [one.value.job.id] : []))
+          : [],
       );
       return { decided: made, work: await readWork(tx, accepted) };
     });
@@ -134,7 +139,9 @@ export class AdvanceAttempts {
               if (!one.ok) return one;
               const { job } = one.value;
               const found = job === null ? undefined : work.get(job.id);
-              return ok(job === null || found === undefined ? null : await assignWork(this.files, job, found));
+              return ok(
+                job === null || found === undefined ? null : await assignWork(this.files, job, found),
+              );
             }),
           ),
         );
@@ -154,7 +161,9 @@ export class AdvanceAttempts {
     const draft = new Draft(jobs, attempts);
     const decided = sayings.map((saying, i): Result<readonly Decided[], Fenced> => {
       const replaced = refused[i];
-      return replaced === undefined ? ok(saying.items.map((item) => draft.take(saying, item))) : err(replaced);
+      return replaced === undefined
+        ? ok(saying.items.map((item) => draft.take(saying, item)))
+        : err(replaced);
     });
     await draft.write(tx, this.times.leaseTtlMs);
     await avoidAll(tx, draft.declined);

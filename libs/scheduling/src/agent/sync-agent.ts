@@ -94,9 +94,7 @@ export class SyncAgent {
       this.times.leaseTtlMs,
     ]);
     if (row === undefined) {
-      return err(
-        (await refuseSuperseded(this.transactor.read, sync)) ?? superseded(sync.incarnation, 0),
-      );
+      return err((await refuseSuperseded(this.transactor.read, sync)) ?? superseded(sync.incarnation, 0));
     }
     const facts = {
       state: row.state,

@@ -24,7 +24,7 @@ export interface WaitingShape {
 /** First jobs read of a shape, however little is free: some may be declined, or gone when their offers are made. */
 export const headsLeast = 4;
 /** First jobs read of a shape, however much is free: the next decision follows within the second. */
-const headsMost = 256;
+const headsMost = 1_000;
 /** Waiting jobs in one decision. */
 const headsInAll = 8_000;
 

@@ -111,10 +111,7 @@ export const attemptKey = ({ jobId, attempt }: AttemptKey): string => `${jobId}/
  * Many attempts, locked in the order of their jobs, by `attemptKey`. Their jobs are locked already; the lock keeps the
  * order with a sync, which renews leases without the jobs.
  */
-export async function lockAttempts(
-  tx: Tx,
-  keys: readonly AttemptKey[],
-): Promise<Map<string, AttemptRecord>> {
+export async function lockAttempts(tx: Tx, keys: readonly AttemptKey[]): Promise<Map<string, AttemptRecord>> {
   const rows = await tx.rows<AttemptRecord>(
     `SELECT a.* FROM scheduling.attempt a
      WHERE (a.job_id, a.number) IN (SELECT * FROM unnest($1::text[], $2::int[]))
