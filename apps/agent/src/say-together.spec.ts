@@ -49,9 +49,7 @@ describe('what an agent says', () => {
     const together = sayTogether((items) => {
       calls.push(items.map((item) => item.jobId));
       const broken: Refused = { ok: false, problem: { code: 'server.internal', detail: '' } };
-      return Promise.resolve(
-        items.map((item) => (item.jobId === 'a' && calls.length === 1 ? broken : fine)),
-      );
+      return Promise.resolve(items.map((item) => (item.jobId === 'a' && calls.length === 1 ? broken : fine)));
     });
     await Promise.all(['a', 'b'].map((jobId) => together.say(accept(jobId), never)));
     expect(calls).toEqual([['a', 'b'], ['a']]);

@@ -31,7 +31,8 @@ async function offered(count: number): Promise<{ jobId: string; attempt: number 
   await expect
     .poll(
       async () => {
-        for (const { jobId, attempt } of (await agent.sync(false)).offers) refs.set(jobId, { jobId, attempt });
+        for (const { jobId, attempt } of (await agent.sync(false)).offers)
+          refs.set(jobId, { jobId, attempt });
         return jobs.every((job) => refs.has(job.jobId));
       },
       { timeout: 20_000 },
@@ -107,7 +108,12 @@ describe('many words in one call', () => {
 
   it('change nothing when they are repeated, also within one call', async () => {
     const refs = await offered(2);
-    const said = refs.flatMap((ref) => [accept(ref), accept(ref), report(ref, 'running'), report(ref, 'staging')]);
+    const said = refs.flatMap((ref) => [
+      accept(ref),
+      accept(ref),
+      report(ref, 'running'),
+      report(ref, 'staging'),
+    ]);
     expect(codes(await advance([...said, ...said]))).toEqual(Array(16).fill('ok'));
     const ends = refs.flatMap((ref) => [report(ref, 'succeeded'), report(ref, 'succeeded')]);
     expect(codes(await advance(ends))).toEqual(Array(4).fill('ok'));
@@ -127,10 +133,7 @@ describe('many words in one call', () => {
   it('said by many agents at once keep each attempt to its own agent', async () => {
     const thief = await (await at.cluster('thief', { gpuType: 'none' })).register();
     const refs = await offered(2);
-    const [ours, theirs] = await Promise.all([
-      advance(refs.map(accept)),
-      advance(refs.map(accept), thief),
-    ]);
+    const [ours, theirs] = await Promise.all([advance(refs.map(accept)), advance(refs.map(accept), thief)]);
     expect(codes(ours)).toEqual(['ok', 'ok']);
     expect(new Set(codes(theirs))).toEqual(new Set(['scheduling.attempt-fenced']));
     await advance(refs.flatMap((ref) => [report(ref, 'running'), report(ref, 'succeeded')]));

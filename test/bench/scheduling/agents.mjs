@@ -24,6 +24,7 @@ export class SimulatedAgent {
     this.known = new Map();
     this.queue = [];
     this.stopped = false;
+    this.instanceId = randomUUID();
     this.inventory = {
       gpus: options.gpus,
       gpuType: 'sim',
@@ -45,7 +46,7 @@ export class SimulatedAgent {
 
   async register() {
     const body = {
-      instanceId: randomUUID(),
+      instanceId: this.instanceId,
       agentVersion: 'bench',
       inventory: this.inventory,
       policy: this.policy,
@@ -112,7 +113,10 @@ export class SimulatedAgent {
   say(item, heard) {
     this.queue.push({ item, heard });
     if (this.options.protocol === 'single') for (const one of this.queue.splice(0)) void this.sayAlone(one);
-    else this.flushing ??= this.flush();
+    else
+      this.flushing ??= this.flush().catch((error) => {
+        if (!this.stopped) this.options.onRefused({ kind: 'advance' }, error);
+      });
   }
 
   async flush() {
@@ -139,7 +143,7 @@ export class SimulatedAgent {
       await this.client.call(spec, { params: { jobId, attempt }, body });
       heard();
     } catch (error) {
-      this.options.onRefused(item, error);
+      if (!this.stopped) this.options.onRefused(item, error);
     }
   }
 

@@ -6,8 +6,9 @@ import { foundCluster, foundLab, jobBody, template } from './consortium.mjs';
 
 const clusters = 20;
 const gpusPerCluster = 40;
-/** Seconds before the count begins, and of the count. */
-const warmUpSeconds = 3;
+/** So many cycles pass before the count begins. */
+const warmUpCycles = 300;
+const warmUpSecondsMost = 20;
 
 export async function measureCycles(servers, { seconds, protocol, jobs, say }) {
   const lab = await foundLab(servers, `cycles-${protocol}`);
@@ -34,9 +35,12 @@ export async function measureCycles(servers, { seconds, protocol, jobs, say }) {
     gpuSecondsHeld: 60,
     labId: lab.labId,
   });
+  // They have been silent meanwhile; the same process again keeps its incarnation.
+  for (const agent of agents) await agent.register();
   const running = agents.map((agent) => agent.run());
   for (const one of running) one.catch(() => undefined);
-  await sleep(warmUpSeconds);
+  // Until work flows: the leader has to see the clusters and make its first offers.
+  for (let waited = 0; done < warmUpCycles && waited < warmUpSecondsMost; waited++) await sleep(1);
   const before = await snapshot(servers, done);
   await servers.ask('takeCycles');
   for (let second = 0; second < seconds && done < jobs; second++) {

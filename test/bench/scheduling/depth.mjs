@@ -1,8 +1,7 @@
 // How long one decision takes, and what it needs of memory, while so many jobs wait: 30 owners with jobs of a dozen
 // shapes, a gang that nobody can place at the head of each owner, and agents that finish jobs all the while over HTTP.
 // The queue is filled by SQL, since a million submissions over HTTP would take most of an hour.
-import { template } from './consortium.mjs';
-import { foundCluster, foundLab } from './consortium.mjs';
+import { foundCluster, foundLab, template } from './consortium.mjs';
 
 const owners = 30;
 const clusters = 20;
@@ -78,7 +77,10 @@ function quantiles(values) {
 
 /** Jobs as a submission writes them, with the shape that it computes. */
 async function fill(servers, labs, from, rows) {
-  const { shapes } = await servers.ask('shapes', { gpus: [16, 1, 2, 4, 8], maxSeconds: [600, 3_600, 86_400] });
+  const { shapes } = await servers.ask('shapes', {
+    gpus: [16, 1, 2, 4, 8],
+    maxSeconds: [600, 3_600, 86_400],
+  });
   await servers.transactor.read.rows("SELECT set_config('statement_timeout', '0', false)");
   await servers.transactor.do(async (tx) => {
     await tx.rows('SET LOCAL statement_timeout = 0');

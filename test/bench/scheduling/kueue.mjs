@@ -41,7 +41,9 @@ export async function measureKueue(servers, { scale = 1, say }) {
         labIds,
         protocol: 'batch',
         runMs: (offer) => {
-          waits.get(offer.resources.gpus).push(performance.now() - (submittedAt.get(offer.jobId) ?? performance.now()));
+          waits
+            .get(offer.resources.gpus)
+            .push(performance.now() - (submittedAt.get(offer.jobId) ?? performance.now()));
           return runMsOf.get(offer.resources.gpus);
         },
         onDone: () => {
@@ -80,9 +82,13 @@ export async function measureKueue(servers, { scale = 1, say }) {
   allSubmitted.catch((error) => refusals.push(String(error)));
   while (done < total && performance.now() - begun < limitSeconds * 1_000) {
     await new Promise((resolve) => setTimeout(resolve, 2_000));
-    say(`${((performance.now() - begun) / 1_000).toFixed(0)} s: ${submitted} submitted, ${done} of ${total} done`);
+    say(
+      `${((performance.now() - begun) / 1_000).toFixed(0)} s: ${submitted} submitted, ${done} of ${total} done`,
+    );
   }
-  await Promise.race([allSubmitted, new Promise((resolve) => setTimeout(resolve, 5_000))]).catch(() => undefined);
+  await Promise.race([allSubmitted, new Promise((resolve) => setTimeout(resolve, 5_000))]).catch(
+    () => undefined,
+  );
   for (const agent of agents) agent.stop();
   const after = servers.usage();
   const cycles = await servers.ask('takeCycles');

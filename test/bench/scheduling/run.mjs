@@ -47,7 +47,8 @@ function refuse(why) {
 }
 
 const startedMs = performance.now();
-const say = (line) => process.stderr.write(`  ${((performance.now() - startedMs) / 1_000).toFixed(0)} s  ${line}\n`);
+const say = (line) =>
+  process.stderr.write(`  ${((performance.now() - startedMs) / 1_000).toFixed(0)} s  ${line}\n`);
 const table = (head, rows) => {
   const widths = head.map((cell, i) => Math.max(cell.length, ...rows.map((row) => row[i].length)));
   const line = (cells) => `| ${cells.map((cell, i) => cell.padEnd(widths[i])).join(' | ')} |`;
@@ -77,7 +78,15 @@ async function cycles(options) {
     table(
       ['measured', 'per second', 'count', 'seconds', 'CPU ms each: service', 'PostgreSQL', 'commits each'],
       [
-        ['submissions, one HTTP call each', f(submitted.perSecond), String(submitted.count), f(submitted.wall), f(submitted.serviceMs, 2), f(submitted.postgresMs, 2), ''],
+        [
+          'submissions, one HTTP call each',
+          f(submitted.perSecond),
+          String(submitted.count),
+          f(submitted.wall),
+          f(submitted.serviceMs, 2),
+          f(submitted.postgresMs, 2),
+          '',
+        ],
         [
           `cycles (${measured.protocol})`,
           f(measured.perSecond),
@@ -142,7 +151,18 @@ async function depth(options) {
     }
     await endDepth(floor);
     table(
-      ['waiting', 'decisions', 'decision p50 / p99, ms', 'load', 'decide', 'apply', 'sweep (before)', 'placed', 'service MiB', 'PostgreSQL MiB'],
+      [
+        'waiting',
+        'decisions',
+        'decision p50 / p99, ms',
+        'load',
+        'decide',
+        'apply',
+        'sweep (before)',
+        'placed',
+        'service MiB',
+        'PostgreSQL MiB',
+      ],
       rows,
     );
   });

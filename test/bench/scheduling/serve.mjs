@@ -97,7 +97,13 @@ const answers = {
       maxSeconds.map((seconds) => ({
         gpus: count,
         maxSeconds: seconds,
-        shape: shapeOf({ kind: 'train', gpus: count, gpuType: null, gpuMemoryMiB: null, maxSeconds: seconds }),
+        shape: shapeOf({
+          kind: 'train',
+          gpus: count,
+          gpuType: null,
+          gpuMemoryMiB: null,
+          maxSeconds: seconds,
+        }),
       })),
     ),
   }),
