@@ -60,28 +60,37 @@ export class SimulatedAgent {
   /** Works until stopped. */
   async run() {
     while (!this.stopped) {
-      const held = [...this.known.values()].filter((one) => one.state !== 'offered');
-      const heard = [...this.known.values()].filter((one) => one.state === 'offered');
-      const answer = await this.client.call(
-        syncAgent,
-        {
-          body: {
-            incarnation: this.incarnation,
-            inventory: this.inventory,
-            policy: this.policy,
-            draining: false,
-            attempts: held.map(({ jobId, attempt, state }) => ({ jobId, attempt, state })),
-            heard: heard.map(({ jobId, attempt }) => ({ jobId, attempt, what: 'offer' })),
-            wait: true,
-          },
-        },
-        60_000,
-      );
-      this.times = answer.times;
-      for (const offer of answer.offers) this.take(offer);
-      for (const ref of answer.stop) this.known.delete(keyOf(ref));
+      try {
+        await this.sync();
+      } catch (error) {
+        // As a real agent does: what passes is tried again.
+        if (!this.stopped) this.options.onRefused({ kind: 'sync' }, error);
+      }
       await pause(this.times.pollIntervalMs);
     }
+  }
+
+  async sync() {
+    const held = [...this.known.values()].filter((one) => one.state !== 'offered');
+    const heard = [...this.known.values()].filter((one) => one.state === 'offered');
+    const answer = await this.client.call(
+      syncAgent,
+      {
+        body: {
+          incarnation: this.incarnation,
+          inventory: this.inventory,
+          policy: this.policy,
+          draining: false,
+          attempts: held.map(({ jobId, attempt, state }) => ({ jobId, attempt, state })),
+          heard: heard.map(({ jobId, attempt }) => ({ jobId, attempt, what: 'offer' })),
+          wait: true,
+        },
+      },
+      60_000,
+    );
+    this.times = answer.times;
+    for (const offer of answer.offers) this.take(offer);
+    for (const ref of answer.stop) this.known.delete(keyOf(ref));
   }
 
   stop() {

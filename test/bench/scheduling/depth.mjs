@@ -40,6 +40,7 @@ export async function measureDepth(servers, floor, { depth, seconds, say }) {
   await pause(1_000);
   await servers.ask('takeCycles');
   const doneBefore = floor.done();
+  const usageBefore = servers.usage();
   await pause(seconds * 1_000);
   const cycles = (await servers.ask('takeCycles')).filter((cycle) => cycle.load !== undefined);
   const row = await servers.transactor.read.row(
@@ -58,6 +59,13 @@ export async function measureDepth(servers, floor, { depth, seconds, say }) {
     decide: part('decide'),
     apply: part('apply'),
     sweep: part('sweep'),
+    cpuMsPerDecision:
+      (1_000 *
+        (usage.service.cpuSeconds +
+          usage.postgres.cpuSeconds -
+          usageBefore.service.cpuSeconds -
+          usageBefore.postgres.cpuSeconds)) /
+      Math.max(1, cycles.length),
     servicePeakMiB: usage.service.peakMiB,
     postgresPeakMiB: usage.postgres.peakMiB,
   };

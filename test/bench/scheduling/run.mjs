@@ -144,6 +144,7 @@ async function depth(options) {
         both(one.apply),
         both(one.sweep),
         String(one.placed),
+        f(one.cpuMsPerDecision),
         f(one.servicePeakMiB, 0),
         f(one.postgresPeakMiB, 0),
       ]);
@@ -160,6 +161,7 @@ async function depth(options) {
         'apply',
         'sweep (before)',
         'placed',
+        'CPU ms per decision, all of service and PostgreSQL',
         'service MiB',
         'PostgreSQL MiB',
       ],
