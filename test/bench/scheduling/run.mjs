@@ -7,7 +7,7 @@ import { measureKueue } from './kueue.mjs';
 import { startServers } from './servers.mjs';
 
 const parts = ['cycles', 'kueue', 'depth'];
-const usage = `Usage: npm run bench:scheduling -- [--part ${parts.join('|')}]… [--protocol batch|single] [--seconds N] [--jobs N] [--depth N]…`;
+const usage = `Usage: npm run bench:scheduling -- [--part ${parts.join('|')}]… [--protocol batch|single] [--seconds N] [--jobs N] [--scale X] [--depth N]…`;
 
 function readOptions() {
   let values;
@@ -18,6 +18,7 @@ function readOptions() {
         protocol: { type: 'string', default: 'batch' },
         seconds: { type: 'string', default: '15' },
         jobs: { type: 'string', default: '10000' },
+        scale: { type: 'string', default: '1' },
         depth: { type: 'string', multiple: true, default: ['1000', '10000', '100000', '1000000'] },
       },
     }));
@@ -37,6 +38,8 @@ function readOptions() {
     protocol: values.protocol,
     seconds: number('seconds', values.seconds),
     jobs: number('jobs', values.jobs),
+    scale:
+      Number(values.scale) > 0 ? Number(values.scale) : refuse(`--scale is above 0, not ${values.scale}`),
     depths: values.depth.map((depth) => number('depth', depth)).sort((a, b) => a - b),
   };
 }
@@ -104,10 +107,10 @@ async function cycles(options) {
   });
 }
 
-async function kueue() {
-  console.log("\n## Kueue's load: 15,000 workloads");
+async function kueue({ scale }) {
+  console.log(`\n## Kueue's load${scale === 1 ? ': 15,000 workloads' : `, ${scale} of it`}`);
   await withServers(async (servers) => {
-    const told = await measureKueue(servers, { say });
+    const told = await measureKueue(servers, { scale, say });
     table(
       ['', 'this run', 'Kueue'],
       [
