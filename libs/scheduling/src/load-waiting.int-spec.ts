@@ -50,7 +50,9 @@ describe('the waiting jobs of a decision', () => {
     const heads = await seen();
     expect(heads.size).toBe(headsLeast + 1);
     expect(heads.has(small as string)).toBe(true);
-    expect(new Set([...heads].filter((id) => gangs.includes(id)))).toEqual(new Set(gangs.slice(0, headsLeast)));
+    expect(new Set([...heads].filter((id) => gangs.includes(id)))).toEqual(
+      new Set(gangs.slice(0, headsLeast)),
+    );
   });
 
   it('begin with the highest priority of a shape, then with the oldest', async () => {
