@@ -15,11 +15,12 @@ import type { Executor } from '@beamtime/executors';
 import type { AgentConfig } from './agent-config.js';
 import { AttemptRun } from './attempt-run.js';
 import { declineOffer } from './decline-offer.js';
-import { Facility, Fenced, isPassing, KeyRefused, pause } from './facility.js';
+import { Facility, Fenced, isPassing, KeyRefused } from './facility.js';
 import { GpuSlots } from './gpu-slots.js';
 import { InputCache } from './input-cache.js';
 import type { Log } from './log.js';
 import { refusalOf } from './own-policy.js';
+import { pause } from './pause.js';
 import { ServeTunnels } from './tunnel/serve-tunnels.js';
 
 export const agentVersion = '0.1.0';
@@ -29,6 +30,7 @@ export const drainFile = 'drain';
 const retryBaseMs = 200;
 const retryMaxMs = 2_000;
 
+type Heard = AttemptRef & { what: 'offer' | 'cancel' | 'preempt' };
 type Registration = { incarnation: number; times: AgentTimes; gatewayUrls: readonly string[] };
 
 /** The agent of one cluster: dials out, takes what its policy admits, and never outlives a lease. */
@@ -42,6 +44,8 @@ export class Agent {
   private hurry = new AbortController();
   private tunnels: ServeTunnels | undefined;
   private draining = false;
+  /** What the last answer said, and need not be said again: offers that find no GPU yet, stops under way. */
+  private heard: Heard[] = [];
 
   constructor(
     private readonly config: AgentConfig,
@@ -179,6 +183,7 @@ export class Agent {
           ...this.offering(),
           draining: this.isDraining(),
           attempts: held.map(({ run }) => ({ jobId: run.jobId, attempt: run.attempt, state: run.state })),
+          heard: this.heard,
           wait: !stopping,
         },
       },
@@ -218,6 +223,16 @@ export class Agent {
     for (const ref of answer.cancel) runOf(ref)?.ask({ kind: 'cancel', reason: ref.reason });
     for (const ref of answer.preempt) runOf(ref)?.ask({ kind: 'preempt', reason: ref.reason });
     for (const offer of answer.offers) this.consider(offer, { ...registration, times: answer.times });
+    const told = (what: Heard['what']) => (ref: AttemptRef) => ({
+      jobId: ref.jobId,
+      attempt: ref.attempt,
+      what,
+    });
+    this.heard = [
+      ...answer.offers.map(told('offer')),
+      ...answer.cancel.map(told('cancel')),
+      ...answer.preempt.map(told('preempt')),
+    ];
   }
 
   private consider(offer: SyncAnswer['offers'][number], registration: Registration): void {
@@ -249,6 +264,8 @@ export class Agent {
     const done = run.run().finally(() => {
       this.slots.giveBack(gpuIndices);
       this.runs.delete(keyOf(offer));
+      // There is room again: the offers that found none are news once more.
+      this.heard = this.heard.filter(({ what }) => what !== 'offer');
       this.hurry.abort();
     });
     this.runs.set(keyOf(offer), { run, done });

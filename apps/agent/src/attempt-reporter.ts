@@ -6,11 +6,12 @@ import {
   commitResumable,
   type LogChunk,
   type RunnerEvent,
-  reportAttempt,
+  type reportAttempt,
   reportEvents,
   reportLogs,
 } from '@beamtime/contracts';
-import { type Facility, pause } from './facility.js';
+import { type Facility } from './facility.js';
+import { pause } from './pause.js';
 import type { AttemptAddress } from './upload-files.js';
 
 /** Events and log text leave at most this often: a running job costs few requests. */
@@ -71,7 +72,11 @@ export class AttemptReporter {
   }
 
   state(body: Body<typeof reportAttempt>): Promise<unknown> {
-    return this.send(reportAttempt, body);
+    return this.facility.advance(
+      this.address.incarnation,
+      { kind: 'report', ...this.params, ...body },
+      this.signal,
+    );
   }
   checkpoint(body: Body<typeof commitCheckpoint>): Promise<unknown> {
     return this.send(commitCheckpoint, body);
@@ -87,12 +92,7 @@ export class AttemptReporter {
   }
 
   private send(
-    spec:
-      | typeof reportAttempt
-      | typeof commitCheckpoint
-      | typeof commitResumable
-      | typeof commitEvaluation
-      | typeof commitArtifact,
+    spec: typeof commitCheckpoint | typeof commitResumable | typeof commitEvaluation | typeof commitArtifact,
     body: object,
   ): Promise<unknown> {
     const { incarnation } = this.address;

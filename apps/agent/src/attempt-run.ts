@@ -4,19 +4,19 @@ import { join } from 'node:path';
 import {
   type AttemptAssignment,
   type AttemptState,
-  acceptAttempt,
   type RunnerEvent,
   runnerEvent,
   serveTokenVariable,
 } from '@beamtime/contracts';
 import { type Executor, outputFiles, type ProgramRef, type ProgramStatus } from '@beamtime/executors';
 import { AttemptReporter } from './attempt-reporter.js';
-import { type Facility, Fenced, pause } from './facility.js';
+import { type Facility, Fenced } from './facility.js';
 import { FollowFile } from './follow-file.js';
 import { type InputCache, StagingFailed } from './input-cache.js';
 import { Lease } from './lease.js';
 import type { Log } from './log.js';
 import { type Outcome, outcomeOf, type StopWish } from './outcome.js';
+import { pause } from './pause.js';
 import { TakeOutputs } from './take-outputs.js';
 import type { ServeTunnels } from './tunnel/serve-tunnels.js';
 import { UploadFiles } from './upload-files.js';
@@ -149,12 +149,12 @@ export class AttemptRun {
   private async accept(): Promise<AttemptAssignment> {
     const sentAtMs = performance.now();
     const { jobId, attempt } = this;
-    const body = { incarnation: this.place.incarnation };
-    const assignment = await this.place.facility.call(
-      acceptAttempt,
-      { params: { jobId, attempt }, body },
+    const assignment = await this.place.facility.advance(
+      this.place.incarnation,
+      { kind: 'accept', jobId, attempt },
       this.abort.signal,
     );
+    if (assignment === null) throw new Error('the facility said nothing of what to run');
     const { leaseTtlMs, stopMarginMs } = this.place.times;
     this.lease = new Lease(sentAtMs, leaseTtlMs, stopMarginMs);
     this.accepted = true;

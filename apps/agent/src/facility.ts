@@ -1,5 +1,7 @@
 import {
   type ApiClient,
+  type AttemptAssignment,
+  advanceAttempts,
   type CallInput,
   type CallOptions,
   type ClientResponseOf,
@@ -8,6 +10,8 @@ import {
   ProblemError,
   UnreachableError,
 } from '@beamtime/contracts';
+import { pause } from './pause.js';
+import { type SaidItem, SayTogether } from './say-together.js';
 
 /** The facility no longer lets this process, or this attempt, speak: stop and say nothing more. */
 export class Fenced extends Error {
@@ -31,6 +35,7 @@ const retryMaxMs = 2_000;
 /** Calls to the facility with retries, and its refusals as types. */
 export class Facility {
   private readonly client: ApiClient;
+  private together: SayTogether | undefined;
 
   constructor(
     readonly url: string,
@@ -50,6 +55,19 @@ export class Facility {
     } catch (error) {
       throw meaningOf(error);
     }
+  }
+
+  /**
+   * Accepts, or reports of an attempt: said together with what others say at the same time, until it is answered.
+   * Resolves to the assignment of an accept.
+   */
+  advance(incarnation: number, item: SaidItem, signal: AbortSignal): Promise<AttemptAssignment | null> {
+    this.together ??= new SayTogether({
+      send: async (items) => (await this.once(advanceAttempts, { body: { incarnation, items } })).results,
+      meaning: ({ code, detail }) => meaningOfCode(code, detail) ?? new Error(`${code}: ${detail}`),
+      isPassing,
+    });
+    return this.together.say(item, signal);
   }
 
   /** Repeats until it is answered: every call of the protocol may be repeated. Gives up when aborted. */
@@ -73,29 +91,20 @@ export class Facility {
 function meaningOf(error: unknown): unknown {
   if (!(error instanceof ProblemError)) return error;
   const { code, detail } = error.problem;
+  return meaningOfCode(code, detail) ?? error;
+}
+
+function meaningOfCode(code: string, detail: string): Error | undefined {
   if (code === 'scheduling.attempt-fenced') return new Fenced('attempt', detail);
   if (code === 'scheduling.agent-superseded') return new Fenced('agent', detail);
   if (code === 'auth.invalid-credentials' || code === 'auth.required' || code === 'auth.forbidden') {
     return new KeyRefused(detail);
   }
-  return error;
+  return undefined;
 }
 
 /** What may go away by itself: a network, a restart, an overload. A key may be put right while we run. */
 export function isPassing(error: unknown): boolean {
   if (error instanceof UnreachableError || error instanceof KeyRefused) return true;
   return error instanceof ProblemError && (error.problem.status >= 500 || error.problem.status === 429);
-}
-
-export function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener('abort', done, { once: true });
-    if (signal?.aborted === true) done();
-  });
 }

@@ -6,7 +6,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ReadableStream as WebStream } from 'node:stream/web';
 import type { StagedInput } from '@beamtime/contracts';
-import { pause } from './facility.js';
+import { pause } from './pause.js';
 
 /** An input that cannot be had; the message goes to whoever asks why the attempt failed. */
 export class StagingFailed extends Error {

@@ -1,7 +1,8 @@
 import { copyFile, link, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type FolderFile, requestUploads } from '@beamtime/contracts';
-import { type Facility, isPassing, pause } from './facility.js';
+import { type Facility, isPassing } from './facility.js';
+import { pause } from './pause.js';
 import { PutRefused, putFile } from './put-file.js';
 
 export interface AttemptAddress {

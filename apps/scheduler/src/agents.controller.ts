@@ -17,6 +17,7 @@ import {
   requestUploads,
   syncAgent,
 } from '@beamtime/contracts';
+import { present } from '@beamtime/kernel';
 import {
   Agent,
   type AgentPrincipal,
@@ -27,7 +28,6 @@ import {
   Input,
   unwrap,
 } from '@beamtime/platform';
-import { present } from '@beamtime/kernel';
 import {
   type Advance,
   AdvanceAttempts,
@@ -132,9 +132,7 @@ export class AgentsController {
 
   @Endpoint(reportAttempt)
   async report(@Input() input: InputOf<typeof reportAttempt>, @Agent() agent: AgentPrincipal) {
-    unwrap(
-      await this.attempts.one(claim(agent, input), { kind: 'report', ...reportOf(input.body) }),
-    );
+    unwrap(await this.attempts.one(claim(agent, input), { kind: 'report', ...reportOf(input.body) }));
     return {};
   }
 

@@ -68,7 +68,7 @@ export class SubmissionsController {
         submittedBy: caller.personId,
       }),
     );
-    return (await this.jobs.find(submitted.jobId)) ?? deny('resource.not-found', 'The job is gone');
+    return (await this.jobs.findTogether(submitted.jobId)) ?? deny('resource.not-found', 'The job is gone');
   }
 
   /** All jobs of a suite or none: one transaction, so a reservation that covers only half refuses the whole. */

@@ -250,7 +250,11 @@ export const explainJob = endpoint({
   response: waitingReasonSchema.extend({
     jobId: idText('job'),
     state: jobStateSchema,
-    position: z.number().int().nullable().describe('In the order of the last decision, 1 is next'),
+    position: z
+      .number()
+      .int()
+      .nullable()
+      .describe('Among the waiting jobs of its owner, 1 is first; 10000: that or further back'),
   }),
   errors: ['resource.not-found'],
 });

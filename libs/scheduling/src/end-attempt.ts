@@ -5,6 +5,7 @@ import { type AfterAttempt, afterAttempt } from './domain/after-attempt.js';
 import { attemptLifecycle, type EndedAttempt } from './domain/attempt-lifecycle.js';
 import { gpuSecondsOf, usageHalfLifeMs } from './domain/gpu-seconds.js';
 import { jobLifecycle } from './domain/job-lifecycle.js';
+import { shapeOf } from './domain/shape.js';
 import { consortium } from './domain/snapshot.js';
 import { GPU_ACCOUNTS, type GpuAccounts } from './ports.js';
 import {
@@ -195,13 +196,13 @@ async function closeAttempts(tx: Tx, closed: readonly Closed[]): Promise<void> {
 function moveJobs(tx: Tx, closed: readonly Closed[]): Promise<EndedRow[]> {
   return tx.rows<EndedRow>(
     `UPDATE scheduling.job j SET failures = e.failures, seconds_used = j.seconds_used + e.seconds,
-       gpu_seconds_used = j.gpu_seconds_used + e.gpu_seconds, updated_at = now(), state = e.state,
+       gpu_seconds_used = j.gpu_seconds_used + e.gpu_seconds, updated_at = now(), state = e.state, shape = e.shape,
        reason = CASE WHEN e.state = 'queued' THEN j.reason ELSE e.reason END,
        ended_at = CASE WHEN e.state = 'queued' THEN NULL ELSE now() END,
        queued_at = CASE WHEN e.state = 'queued' THEN now() ELSE j.queued_at END,
        retry_at = CASE WHEN e.wait_ms > 0 THEN now() + e.wait_ms * interval '1 millisecond' END
-     FROM unnest($1::text[], $2::int[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::float8[])
-       AS e (id, failures, seconds, gpu_seconds, state, reason, wait_ms)
+     FROM unnest($1::text[], $2::int[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::float8[], $8::text[])
+       AS e (id, failures, seconds, gpu_seconds, state, reason, wait_ms, shape)
      WHERE j.id = e.id RETURNING j.id, j.gpu_seconds_used, j.attempts, j.ended_at`,
     [
       closed.map(({ job }) => job.id),
@@ -211,6 +212,18 @@ function moveJobs(tx: Tx, closed: readonly Closed[]): Promise<EndedRow[]> {
       closed.map(({ next }) => (next.kind === 'end' ? next.state : 'queued')),
       closed.map(({ next }) => next.reason),
       closed.map(({ next }) => (next.kind === 'end' ? 0 : next.waitMs)),
+      closed.map(({ job, seconds }) =>
+        shapeOf(
+          {
+            kind: job.kind,
+            gpus: job.gpus,
+            gpuType: job.gpu_type,
+            gpuMemoryMiB: job.gpu_memory_mib,
+            maxSeconds: job.max_seconds,
+          },
+          job.seconds_used + seconds,
+        ),
+      ),
     ],
   );
 }

@@ -14,6 +14,7 @@ export { attemptLifecycle } from './domain/attempt-lifecycle.js';
 export { clusterLifecycle } from './domain/cluster-lifecycle.js';
 export { type Decisions, decide } from './domain/decide.js';
 export { jobLifecycle } from './domain/job-lifecycle.js';
+export { shapeOf } from './domain/shape.js';
 export type { Snapshot, SnapshotCluster, WaitingJob } from './domain/snapshot.js';
 export { leaseTimes } from './lease-times.js';
 export * from './ports.js';

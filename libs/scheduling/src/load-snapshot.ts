@@ -6,10 +6,8 @@ import { entitlements } from './domain/entitlements.js';
 import { decayed } from './domain/gpu-seconds.js';
 import { liveUse } from './domain/live-use.js';
 import type { JobKind, RunningJob, Snapshot, SnapshotCluster, WaitingJob } from './domain/snapshot.js';
-import { loadEndedShadows, type ShadowColumns, shadowOf, shadowsInView } from './load-shadows.js';
-
-/** Jobs considered per decision; the next decision follows within the second. */
-const waitingPerDecision = 20_000;
+import { loadEndedShadows, type ShadowColumns, shadowOf } from './load-shadows.js';
+import { loadWaiting, type ShapeCursors } from './load-waiting.js';
 
 const live = liveStates.map((state) => `'${state}'`).join(', ');
 
@@ -32,15 +30,8 @@ interface RunningRow extends ShadowColumns {
   seconds_used: number;
 }
 
-export async function loadClusters(tx: Tx, nowMs = 0): Promise<SnapshotCluster[]> {
-  const rows = await tx.rows<{
-    id: string;
-    name: string;
-    lab_id: string;
-    state: ClusterState;
-    inventory: ClusterInventory | null;
-    policy: ClusterPolicy | null;
-  }>('SELECT id, name, lab_id, state, inventory, policy FROM scheduling.cluster ORDER BY id');
+export async function loadClusters(tx: Tx, nowMs: number): Promise<SnapshotCluster[]> {
+  const clusters = await readClusters(tx);
   const attempts = await tx.rows<RunningRow>(
     `SELECT a.cluster_id, a.job_id, a.number, a.state, a.preempt_reason IS NOT NULL AS leaving,
        coalesce(a.running_at, a.offered_at) AS since, j.kind, a.owner, a.gpus, j.gpu_type, j.gpu_memory_mib,
@@ -57,28 +48,40 @@ export async function loadClusters(tx: Tx, nowMs = 0): Promise<SnapshotCluster[]
     if (there === undefined) running.set(row.cluster_id, [runningOf(row, nowMs)]);
     else there.push(runningOf(row, nowMs));
   }
-  return rows.map((row) => {
-    const here = running.get(row.id) ?? [];
+  return clusters.map((cluster) => {
+    const here = running.get(cluster.clusterId) ?? [];
     const busyGpus: Record<string, number> = {};
     for (const { owner, gpus } of here) busyGpus[owner] = (busyGpus[owner] ?? 0) + gpus;
-    return {
-      clusterId: row.id,
-      name: row.name,
-      labId: row.lab_id,
-      state: row.state,
-      capacity:
-        row.inventory === null || row.policy === null
-          ? null
-          : {
-              gpus: row.inventory.gpus,
-              gpuType: row.inventory.gpuType,
-              gpuMemoryMiB: row.inventory.gpuMemoryMiB,
-              policy: row.policy,
-            },
-      busyGpus,
-      running: here,
-    };
+    return { ...cluster, busyGpus, running: here };
   });
+}
+
+/** The clusters as they are built, with nothing on them. */
+export async function readClusters(tx: Tx): Promise<SnapshotCluster[]> {
+  const rows = await tx.rows<{
+    id: string;
+    name: string;
+    lab_id: string;
+    state: ClusterState;
+    inventory: ClusterInventory | null;
+    policy: ClusterPolicy | null;
+  }>('SELECT id, name, lab_id, state, inventory, policy FROM scheduling.cluster ORDER BY id');
+  return rows.map((row) => ({
+    clusterId: row.id,
+    name: row.name,
+    labId: row.lab_id,
+    state: row.state,
+    capacity:
+      row.inventory === null || row.policy === null
+        ? null
+        : {
+            gpus: row.inventory.gpus,
+            gpuType: row.inventory.gpuType,
+            gpuMemoryMiB: row.inventory.gpuMemoryMiB,
+            policy: row.policy,
+          },
+    busyGpus: {},
+  }));
 }
 
 function runningOf(row: RunningRow, nowMs: number): RunningJob {
@@ -104,66 +107,26 @@ function runningOf(row: RunningRow, nowMs: number): RunningJob {
   };
 }
 
-interface WaitingRow extends ShadowColumns {
-  id: string;
-  kind: JobKind;
-  owner: string;
-  gpus: number;
-  gpu_type: string | null;
-  gpu_memory_mib: number | null;
-  max_seconds: number;
-  checkpointable: boolean;
-  priority: number;
-  submitted_at: Date;
-  queued_at: Date;
-  seconds_used: number;
-  retry_at: Date | null;
-}
-
-async function loadWaiting(tx: Tx): Promise<WaitingJob[]> {
-  const rows = await tx.rows<WaitingRow>(
-    `WITH heads AS (
-       SELECT id FROM scheduling.job WHERE state = 'queued'
-       ORDER BY priority DESC, submitted_at, id LIMIT ${waitingPerDecision}
-     )
-     SELECT j.id, j.kind, j.owner, j.gpus, j.gpu_type, j.gpu_memory_mib, j.max_seconds, j.checkpointable, j.priority,
-       j.submitted_at, j.queued_at, j.seconds_used, j.retry_at, s.job_id IS NOT NULL AS shadowed,
-       s.cluster_id AS shadow_cluster_id, s.started_at AS shadow_started_at, s.served_ms AS shadow_served_ms
-     FROM (SELECT id FROM heads UNION SELECT job_id FROM (${shadowsInView}) v) w
-     JOIN scheduling.job j ON j.id = w.id AND j.state = 'queued'
-     LEFT JOIN scheduling.shadow s ON s.job_id = j.id`,
-  );
+/**
+ * Everything that a decision depends on, read in one transaction, with the database's clock. Of the waiting jobs only
+ * those that it can depend on, see `loadWaiting`, and the one that is asked for.
+ */
+export async function loadSnapshot(
+  tx: Tx,
+  options: { readonly asked?: string; readonly cursors?: ShapeCursors } = {},
+): Promise<{ snapshot: Snapshot; nowMs: number }> {
+  const clock = await tx.row<{ now: Date }>('SELECT clock_timestamp() AS now');
+  const nowMs = clock?.now.getTime() ?? 0;
+  const clusters = await loadClusters(tx, nowMs);
+  const heads = await loadWaiting(tx, clusters, options);
   const declines = await tx.rows<{ job_id: string; cluster_id: string }>(
-    'SELECT job_id, cluster_id FROM scheduling.decline WHERE until > now()',
+    'SELECT job_id, cluster_id FROM scheduling.decline WHERE until > now() AND job_id = ANY ($1)',
+    [heads.map((job) => job.jobId)],
   );
   const avoid = new Map<string, string[]>();
   for (const { job_id, cluster_id } of declines)
     avoid.set(job_id, [...(avoid.get(job_id) ?? []), cluster_id]);
-  return rows.map((row) => ({
-    jobId: row.id,
-    kind: row.kind,
-    owner: row.owner,
-    gpus: row.gpus,
-    gpuType: row.gpu_type,
-    gpuMemoryMiB: row.gpu_memory_mib,
-    maxSeconds: row.max_seconds,
-    preemptible: row.checkpointable && row.kind !== 'serve',
-    priority: row.priority,
-    submittedMs: row.submitted_at.getTime(),
-    queuedMs: row.queued_at.getTime(),
-    servedMs: row.seconds_used * 1000,
-    retryAtMs: row.retry_at?.getTime() ?? null,
-    avoid: avoid.get(row.id) ?? [],
-    ...shadowOf(row),
-  }));
-}
-
-/** Everything that a decision depends on, read in one transaction, with the database's clock. */
-export async function loadSnapshot(tx: Tx): Promise<{ snapshot: Snapshot; nowMs: number }> {
-  const clock = await tx.row<{ now: Date }>('SELECT clock_timestamp() AS now');
-  const nowMs = clock?.now.getTime() ?? 0;
-  const clusters = await loadClusters(tx, nowMs);
-  const waiting = await loadWaiting(tx);
+  const waiting: WaitingJob[] = heads.map((job) => ({ ...job, avoid: avoid.get(job.jobId) ?? [] }));
   const endedShadows = await loadEndedShadows(tx);
   const pledges = await tx.rows<{ lab_id: string; gpu_seconds: string }>(
     'SELECT lab_id, gpu_seconds FROM scheduling.pledge',

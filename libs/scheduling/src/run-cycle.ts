@@ -4,6 +4,7 @@ import { AgentBell } from './agent-bell.js';
 import { type Decisions, decide, type Placement } from './domain/decide.js';
 import { keepShadows } from './keep-shadows.js';
 import { loadSnapshot } from './load-snapshot.js';
+import type { ShapeCursors } from './load-waiting.js';
 import { offerPlacements } from './offer-placements.js';
 import { LEASE_TIMES, type LeaseTimes } from './ports.js';
 import { preemptAttempts } from './preempt-attempts.js';
@@ -22,15 +23,11 @@ export interface CycleTimes {
   readonly apply: number;
 }
 
-export type CycleReport = Decisions & {
-  /** Jobs that the decision saw and left waiting. */
-  readonly waiting: number;
-  readonly tookMs: CycleTimes;
-};
-
 /** One turn of the scheduler: what passes with time, then snapshot → decide → apply. Only the leader runs it. */
 @Injectable()
 export class RunCycle {
+  private readonly cursors: ShapeCursors = new Map();
+
   constructor(
     @Inject(Transactor) private readonly transactor: Transactor,
     @Inject(Sweep) private readonly sweep: Sweep,
@@ -38,11 +35,11 @@ export class RunCycle {
     @Inject(LEASE_TIMES) private readonly times: LeaseTimes,
   ) {}
 
-  async run(leadership: Leadership): Promise<CycleReport> {
+  async run(leadership: Leadership): Promise<Decisions & { readonly tookMs: CycleTimes }> {
     const lap = stopwatch();
     await this.sweep.run(leadership);
     const sweep = lap();
-    const { snapshot, nowMs } = await this.transactor.do((tx) => loadSnapshot(tx));
+    const { snapshot, nowMs } = await this.transactor.do((tx) => loadSnapshot(tx, { cursors: this.cursors }));
     const load = lap();
     const decisions = decide(snapshot, nowMs, Number(leadership.epoch));
     const decided = lap();
@@ -50,8 +47,7 @@ export class RunCycle {
       await this.apply(leadership, decisions.place.slice(at, at + placementsPerTransaction));
     }
     await this.preempt(leadership, decisions);
-    const waiting = snapshot.waiting.length - decisions.place.length;
-    return { ...decisions, waiting, tookMs: { sweep, load, decide: decided, apply: lap() } };
+    return { ...decisions, tookMs: { sweep, load, decide: decided, apply: lap() } };
   }
 
   private async preempt(leadership: Leadership, { preempt, shadow }: Decisions): Promise<void> {

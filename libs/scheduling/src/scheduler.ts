@@ -8,10 +8,12 @@ import {
   LOGGER,
   Metrics,
   NotLeader,
+  Transactor,
 } from '@beamtime/platform';
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { Gauge, Histogram } from 'prom-client';
+import { queueDepth } from './queue-depth.js';
 import { RunCycle } from './run-cycle.js';
 
 /** Without any knock the leader looks this often. */
@@ -26,7 +28,6 @@ export class Scheduler implements OnApplicationBootstrap, OnApplicationShutdown 
   private readonly cycleSeconds: Histogram;
   private readonly partSeconds: Histogram;
   private lastBeganMs = Number.NEGATIVE_INFINITY;
-  private readonly waitingJobs: Gauge;
 
   constructor(
     @Inject(Elections) private readonly elections: Elections,
@@ -34,6 +35,7 @@ export class Scheduler implements OnApplicationBootstrap, OnApplicationShutdown 
     @Inject(RunCycle) private readonly cycle: RunCycle,
     @Inject(LOGGER) private readonly log: Logger,
     @Inject(Metrics) metrics: Metrics,
+    @Inject(Transactor) transactor: Transactor,
   ) {
     this.cycleSeconds = new Histogram({
       name: 'beamtime_scheduler_cycle_seconds',
@@ -48,10 +50,14 @@ export class Scheduler implements OnApplicationBootstrap, OnApplicationShutdown 
       buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 2],
       registers: [metrics.registry],
     });
-    this.waitingJobs = new Gauge({
+    new Gauge({
       name: 'beamtime_scheduler_waiting_jobs',
-      help: 'Jobs that the last decision left waiting',
+      help: 'Jobs that wait in the queue',
       registers: [metrics.registry],
+      async collect() {
+        // While the database is away the rest is still to be seen; /health tells that it is.
+        this.set(await queueDepth(transactor.read).catch(() => Number.NaN));
+      },
     });
   }
 
@@ -80,7 +86,6 @@ export class Scheduler implements OnApplicationBootstrap, OnApplicationShutdown 
       for (const [part, ms] of Object.entries(decisions.tookMs)) {
         this.partSeconds.observe({ part }, ms / 1_000);
       }
-      this.waitingJobs.set(decisions.waiting);
     } catch (error) {
       // Another leader was elected: its writes stand, ours changed nothing.
       if (!(error instanceof NotLeader)) throw error;

@@ -6,15 +6,17 @@ import {
   type RunnerTemplate,
   schedulingLimits,
 } from '@beamtime/contracts';
-import { err, type JobId, ok, type Problem, problem, type Result } from '@beamtime/kernel';
+import { err, type JobId, ok, type Problem, present, problem, type Result } from '@beamtime/kernel';
 import { newId, Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { gpuSecondsBound } from './domain/gpu-seconds.js';
-import { whyNever } from './domain/judge-cluster.js';
-import { consortium, type JobKind, type Owner } from './domain/snapshot.js';
-import { loadClusters } from './load-snapshot.js';
+import { shapeOf } from './domain/shape.js';
+import { consortium, type JobKind, type JobRequest, type Owner } from './domain/snapshot.js';
+import { GroupCommit } from './group-commit.js';
+import { KnownClusters } from './known-clusters.js';
 import { GPU_ACCOUNTS, type GpuAccounts } from './ports.js';
-import { appendHistory } from './postgres/job-records.js';
+import { appendHistoryAll } from './postgres/job-records.js';
+import { QueueLimit } from './queue-depth.js';
 
 /** A job as an app hands it in: inputs are objects of the store already, permissions have been checked. */
 export interface JobSubmission {
@@ -56,135 +58,233 @@ export function ownerOf(submission: Pick<JobSubmission, 'suiteId' | 'labId'>): O
   return submission.suiteId === null && submission.labId !== null ? submission.labId : consortium;
 }
 
-/** Puts a job into the queue, with its GPU-seconds held, or says at once why it can never run. */
+type Submitted = Result<SubmittedJob, Refused>;
+interface Submission {
+  readonly jobId: JobId;
+  readonly job: JobSubmission;
+}
+
+/** Submissions that arrive together and share a transaction; a large job file counts for several. */
+const submissionsPerCommit = 100;
+const bytesPerSubmission = 65_536;
+
+/** Puts jobs into the queue, with their GPU-seconds held, or says at once why one can never run. */
 @Injectable()
 export class SubmitJob {
+  private readonly clusters = new KnownClusters();
+  private readonly limit = new QueueLimit();
+  private readonly together: GroupCommit<Submission, Submitted>;
+
   constructor(
     @Inject(Transactor) private readonly transactor: Transactor,
     @Inject(GPU_ACCOUNTS) private readonly accounts: GpuAccounts,
-  ) {}
+  ) {
+    this.together = new GroupCommit({
+      commit: (submissions) => this.transactor.do((tx) => this.submitAll(tx, submissions)),
+      sizeOf: ({ job }) => 1 + Math.floor(JSON.stringify(job.runner).length / bytesPerSubmission),
+      sizeAtMost: submissionsPerCommit,
+      atOnce: 1,
+    });
+  }
 
   /** In the caller's transaction where one is given: several jobs then exist together or not at all. */
-  execute(submission: JobSubmission, tx?: Tx): Promise<Result<SubmittedJob, Refused>> {
-    const work = (inner: Tx): Promise<Result<SubmittedJob, Refused>> => this.submit(inner, submission);
-    return tx === undefined ? this.transactor.run(work) : work(tx);
+  async execute(job: JobSubmission, tx?: Tx): Promise<Submitted> {
+    // The id is made here: should a transaction break after its commit, its repetition finds the same job.
+    const submission = { jobId: newId('Job'), job };
+    if (tx === undefined) return this.together.submit(submission);
+    return present((await this.submitAll(tx, [submission]))[0], 'the answer to a submission');
   }
 
-  private async submit(tx: Tx, submission: JobSubmission): Promise<Result<SubmittedJob, Refused>> {
-    const known = await this.findKnown(tx, submission);
-    if (known !== undefined) return ok({ jobId: known, created: false });
-    const refused = (await this.refuseImpossible(tx, submission)) ?? (await refuseFullQueue(tx));
-    if (refused !== undefined) return err(refused);
-    const jobId = newId('Job');
-    const { gpus, maxSeconds } = submission.resources;
-    const bound = gpuSecondsBound(gpus, maxSeconds);
-    const gpuSeconds = submission.account === null ? 0 : Math.min(bound, submission.gpuSecondsHeld ?? bound);
-    await insertJob(tx, jobId, submission, gpuSeconds);
-    await enterShadow(tx, jobId, submission);
-    if (submission.account !== null) {
-      const held = await this.accounts.hold(tx, { jobId, account: submission.account, gpuSeconds });
-      if (!held.ok) return held;
+  /** Each is answered by itself: one that is refused changes nothing. */
+  private async submitAll(tx: Tx, submissions: readonly Submission[]): Promise<Submitted[]> {
+    const known = await findKnown(tx, submissions);
+    let room = await this.limit.room(tx);
+    const fresh: (Submission & { gpuSeconds: number })[] = [];
+    const answers: Submitted[] = [];
+    for (const submission of submissions) {
+      const { jobId, job } = submission;
+      const keys = keysOf(job);
+      const same = known.get(jobId) ?? keys.map((key) => known.get(key)).find((id) => id !== undefined);
+      if (same !== undefined) {
+        answers.push(ok({ jobId: same, created: same === jobId }));
+        continue;
+      }
+      const refused = (await this.refuseImpossible(tx, job)) ?? (room > 0 ? undefined : queueFull());
+      if (refused !== undefined) {
+        answers.push(err(refused));
+        continue;
+      }
+      const bound = gpuSecondsBound(job.resources.gpus, job.resources.maxSeconds);
+      const gpuSeconds = job.account === null ? 0 : Math.min(bound, job.gpuSecondsHeld ?? bound);
+      if (job.account !== null) {
+        const held = await this.accounts.hold(tx, { jobId, account: job.account, gpuSeconds });
+        if (!held.ok) {
+          answers.push(held);
+          continue;
+        }
+      }
+      for (const key of keys) known.set(key, jobId);
+      room -= 1;
+      fresh.push({ ...submission, gpuSeconds });
+      answers.push(ok({ jobId, created: true }));
     }
-    await appendHistory(tx, {
-      jobId,
-      attempt: null,
-      subject: 'job',
-      from: null,
-      to: 'queued',
-      actor: submission.submittedBy,
-      reason: null,
-    });
-    tx.knock('schedule');
-    return ok({ jobId, created: true });
+    await insertJobs(tx, fresh);
+    if (fresh.length > 0) tx.knock('schedule');
+    return answers;
   }
 
-  /** Two requests of one key, or for one served model, take turns by a lock that ends with the transaction. */
-  private async findKnown(tx: Tx, submission: JobSubmission): Promise<JobId | undefined> {
-    if (submission.requestKey !== null) {
-      await tx.rows('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [
-        `job/${submission.requestKey}`,
-      ]);
-      const job = await tx.row<{ id: JobId }>('SELECT id FROM scheduling.job WHERE request_key = $1', [
-        submission.requestKey,
-      ]);
-      if (job !== undefined) return job.id;
-    }
-    if (submission.kind === 'serve' && submission.modelId !== null) {
-      await tx.rows('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [`serve/${submission.modelId}`]);
-      const job = await tx.row<{ id: JobId }>(
-        `SELECT id FROM scheduling.job WHERE kind = 'serve' AND model_id = $1 AND state IN ('queued', 'running')
-         AND cancel_requested_at IS NULL ORDER BY submitted_at LIMIT 1`,
-        [submission.modelId],
-      );
-      if (job !== undefined) return job.id;
-    }
-    return undefined;
-  }
-
-  private async refuseImpossible(tx: Tx, submission: JobSubmission): Promise<Refused | undefined> {
-    const { resources } = submission;
-    const why = whyNever(await loadClusters(tx), {
-      kind: submission.kind,
-      owner: ownerOf(submission),
-      gpus: resources.gpus,
-      gpuType: resources.gpuType ?? null,
-      gpuMemoryMiB: resources.gpuMemoryMiB ?? null,
-      maxSeconds: resources.maxSeconds,
-    });
+  private async refuseImpossible(tx: Tx, job: JobSubmission): Promise<Refused | undefined> {
+    const why = await this.clusters.whyNever(tx, requestOf(job));
     if (why === null) return undefined;
     return problem('scheduling.unschedulable', `No cluster could ever run this job: ${why}`);
   }
 }
 
-async function refuseFullQueue(tx: Tx): Promise<Refused | undefined> {
-  const full = await tx.rows(`SELECT 1 FROM scheduling.job WHERE state = 'queued' OFFSET $1 LIMIT 1`, [
-    schedulingLimits.queuedJobs - 1,
-  ]);
-  if (full.length === 0) return undefined;
+function queueFull(): Refused {
   return problem(
     'scheduling.queue-full',
     `${schedulingLimits.queuedJobs} jobs wait already; try again when some have run`,
   );
 }
 
-async function insertJob(tx: Tx, jobId: JobId, submission: JobSubmission, gpuSeconds: number): Promise<void> {
-  const { resources } = submission;
-  await tx.rows(
-    `INSERT INTO scheduling.job (id, kind, name, owner, lab_id, suite_id, model_id, study_id, runner, inputs, gpus,
-       gpu_type, gpu_memory_mib, max_seconds, checkpointable, priority, attempt_limit, request_key, account,
-       gpu_seconds_held, submitted_by)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`,
+function requestOf(job: JobSubmission): JobRequest {
+  return {
+    kind: job.kind,
+    owner: ownerOf(job),
+    gpus: job.resources.gpus,
+    gpuType: job.resources.gpuType ?? null,
+    gpuMemoryMiB: job.resources.gpuMemoryMiB ?? null,
+    maxSeconds: job.resources.maxSeconds,
+  };
+}
+
+/** Under what a submission may be known already: the wish of its sender, or the model that it serves. */
+function keysOf(job: JobSubmission): string[] {
+  return [
+    ...(job.requestKey === null ? [] : [`job/${job.requestKey}`]),
+    ...(job.kind === 'serve' && job.modelId !== null ? [`serve/${job.modelId}`] : []),
+  ];
+}
+
+/**
+ * Jobs that are there already, by id and by key. Two requests of one key take turns by a lock that ends with the
+ * transaction; all take their locks in one order.
+ */
+async function findKnown(tx: Tx, submissions: readonly Submission[]): Promise<Map<string, JobId>> {
+  const keys = submissions.flatMap(({ job }) => keysOf(job));
+  if (keys.length > 0) {
+    await tx.rows(
+      `SELECT pg_advisory_xact_lock(turn) FROM (
+         SELECT DISTINCT hashtextextended(key, 0) AS turn FROM unnest($1::text[]) AS key ORDER BY turn) t`,
+      [keys],
+    );
+  }
+  const rows = await tx.rows<{ key: string; id: JobId }>(
+    `SELECT id AS key, id FROM scheduling.job WHERE id = ANY ($1)
+     UNION ALL
+     SELECT 'job/' || request_key, id FROM scheduling.job WHERE request_key = ANY ($2)
+     UNION ALL
+     SELECT * FROM (SELECT DISTINCT ON (model_id) 'serve/' || model_id, id FROM scheduling.job
+       WHERE kind = 'serve' AND model_id = ANY ($3) AND state IN ('queued', 'running')
+         AND cancel_requested_at IS NULL ORDER BY model_id, submitted_at) served`,
     [
-      jobId,
-      submission.kind,
-      submission.name,
-      ownerOf(submission),
-      submission.labId,
-      submission.suiteId,
-      submission.modelId,
-      submission.studyId,
-      JSON.stringify(submission.runner),
-      JSON.stringify(submission.inputs),
-      resources.gpus,
-      resources.gpuType ?? null,
-      resources.gpuMemoryMiB ?? null,
-      resources.maxSeconds,
-      resources.checkpoint,
-      submission.priority,
-      submission.attemptLimit,
-      submission.requestKey,
-      submission.account === null ? null : JSON.stringify(submission.account),
-      gpuSeconds,
-      submission.submittedBy,
+      submissions.map(({ jobId }) => jobId),
+      submissions.flatMap(({ job }) => (job.requestKey === null ? [] : [job.requestKey])),
+      submissions.flatMap(({ job }) => (job.kind === 'serve' && job.modelId !== null ? [job.modelId] : [])),
     ],
+  );
+  return new Map(rows.map((row) => [row.key, row.id]));
+}
+
+async function insertJobs(
+  tx: Tx,
+  submissions: readonly (Submission & { readonly gpuSeconds: number })[],
+): Promise<void> {
+  if (submissions.length === 0) return;
+  const rows = submissions.map(({ jobId, job, gpuSeconds }) => {
+    const request = requestOf(job);
+    return {
+      id: jobId,
+      kind: job.kind,
+      name: job.name,
+      owner: request.owner,
+      lab_id: job.labId,
+      suite_id: job.suiteId,
+      model_id: job.modelId,
+      study_id: job.studyId,
+      runner: job.runner,
+      inputs: job.inputs,
+      gpus: request.gpus,
+      gpu_type: request.gpuType,
+      gpu_memory_mib: request.gpuMemoryMiB,
+      max_seconds: request.maxSeconds,
+      checkpointable: job.resources.checkpoint,
+      priority: job.priority,
+      shape: shapeOf(request),
+      attempt_limit: job.attemptLimit,
+      request_key: job.requestKey,
+      account: job.account,
+      gpu_seconds_held: gpuSeconds,
+      submitted_by: job.submittedBy,
+    };
+  });
+  await tx.rows(
+    `INSERT INTO scheduling.job (${insertedColumns.map(([name]) => name).join(', ')})
+     SELECT ${insertedColumns.map(([name]) => name).join(', ')}
+     FROM jsonb_to_recordset($1::jsonb) AS e (${insertedColumns.map((column) => column.join(' ')).join(', ')})`,
+    [JSON.stringify(rows)],
+  );
+  await enterShadows(tx, submissions);
+  await appendHistoryAll(
+    tx,
+    submissions.map(({ jobId, job }) => ({
+      jobId,
+      attempt: null,
+      subject: 'job',
+      from: null,
+      to: 'queued',
+      actor: job.submittedBy,
+      reason: null,
+    })),
   );
 }
 
-/** A lab's job takes its place in the schedule that the lab would have had alone; what only serves has none. */
-async function enterShadow(tx: Tx, jobId: JobId, submission: JobSubmission): Promise<void> {
-  if (ownerOf(submission) === consortium || submission.kind === 'serve') return;
+const insertedColumns = [
+  ['id', 'text'],
+  ['kind', 'text'],
+  ['name', 'text'],
+  ['owner', 'text'],
+  ['lab_id', 'text'],
+  ['suite_id', 'text'],
+  ['model_id', 'text'],
+  ['study_id', 'text'],
+  ['runner', 'jsonb'],
+  ['inputs', 'jsonb'],
+  ['gpus', 'int'],
+  ['gpu_type', 'text'],
+  ['gpu_memory_mib', 'int'],
+  ['max_seconds', 'int'],
+  ['checkpointable', 'boolean'],
+  ['priority', 'int'],
+  ['shape', 'text'],
+  ['attempt_limit', 'int'],
+  ['request_key', 'text'],
+  ['account', 'jsonb'],
+  ['gpu_seconds_held', 'bigint'],
+  ['submitted_by', 'text'],
+] as const;
+
+/** Jobs of labs take their places in the schedules that the labs would have had alone; what only serves has none. */
+async function enterShadows(tx: Tx, submissions: readonly Submission[]): Promise<void> {
+  const ours = submissions.filter(({ job }) => ownerOf(job) !== consortium && job.kind !== 'serve');
+  if (ours.length === 0) return;
   await tx.rows(
-    'INSERT INTO scheduling.shadow (job_id, owner, gpus, submitted_at) VALUES ($1, $2, $3, now())',
-    [jobId, ownerOf(submission), submission.resources.gpus],
+    `INSERT INTO scheduling.shadow (job_id, owner, gpus, submitted_at)
+     SELECT job_id, owner, gpus, now() FROM unnest($1::text[], $2::text[], $3::int[]) AS e (job_id, owner, gpus)`,
+    [
+      ours.map(({ jobId }) => jobId),
+      ours.map(({ job }) => ownerOf(job)),
+      ours.map(({ job }) => job.resources.gpus),
+    ],
   );
 }

@@ -4,11 +4,15 @@ import { heldStates } from './domain/attempt-lifecycle.js';
 import { type AttemptOutcome, EndAttempt } from './end-attempt.js';
 import { LEASE_TIMES, type LeaseTimes } from './ports.js';
 import { type AttemptKey, attemptKey, lockAttempts, lockJobs } from './postgres/job-records.js';
+import { compactQueueDepth } from './queue-depth.js';
 import { findUnsettled, settleClusterState } from './settle-cluster-state.js';
 
 const held = heldStates.map((state) => `'${state}'`).join(', ');
 /** Per sweep and transaction; the next one follows within the second. */
 const attemptsPerSweep = 200;
+/** Back-offs last a second and more; they need no finer clock. */
+const tidyEveryMs = 500;
+const wokenPerTidying = 1_000;
 /** A cluster that let an offer lapse is left alone with that job for a while. */
 const declineMs = 30_000;
 
@@ -18,6 +22,8 @@ const declineMs = 30_000;
  */
 @Injectable()
 export class Sweep {
+  private tidiedAtMs = Number.NEGATIVE_INFINITY;
+
   constructor(
     @Inject(Transactor) private readonly transactor: Transactor,
     @Inject(EndAttempt) private readonly endAttempt: EndAttempt,
@@ -28,6 +34,23 @@ export class Sweep {
     const due = await this.due();
     if (due.length > 0) await this.endAll(leadership, due);
     await this.settleClusters(leadership);
+    if (performance.now() - this.tidiedAtMs < tidyEveryMs) return;
+    this.tidiedAtMs = performance.now();
+    await this.tidy(leadership);
+  }
+
+  /** Jobs whose back-off is over wait again; declines that are over, and the many rows of the depth, go. */
+  private async tidy(leadership: Leadership): Promise<void> {
+    await this.transactor.do(async (tx) => {
+      await requireEpoch(tx, leadership);
+      await tx.rows(
+        `UPDATE scheduling.job SET retry_at = NULL WHERE id IN (
+           SELECT id FROM scheduling.job WHERE state = 'queued' AND retry_at <= now()
+           ORDER BY id LIMIT ${wokenPerTidying} FOR UPDATE SKIP LOCKED)`,
+      );
+      await tx.rows('DELETE FROM scheduling.decline WHERE until < now()');
+      await compactQueueDepth(tx);
+    });
   }
 
   /** Read without a lock; `endAll` looks again under the lock. */

@@ -24,6 +24,7 @@ export class SimulatedAgent {
     this.known = new Map();
     this.queue = [];
     this.stopped = false;
+    this.instanceId = randomUUID();
     this.inventory = {
       gpus: options.gpus,
       gpuType: 'sim',
@@ -45,7 +46,7 @@ export class SimulatedAgent {
 
   async register() {
     const body = {
-      instanceId: randomUUID(),
+      instanceId: this.instanceId,
       agentVersion: 'bench',
       inventory: this.inventory,
       policy: this.policy,
@@ -59,28 +60,37 @@ export class SimulatedAgent {
   /** Works until stopped. */
   async run() {
     while (!this.stopped) {
-      const held = [...this.known.values()].filter((one) => one.state !== 'offered');
-      const heard = [...this.known.values()].filter((one) => one.state === 'offered');
-      const answer = await this.client.call(
-        syncAgent,
-        {
-          body: {
-            incarnation: this.incarnation,
-            inventory: this.inventory,
-            policy: this.policy,
-            draining: false,
-            attempts: held.map(({ jobId, attempt, state }) => ({ jobId, attempt, state })),
-            heard: heard.map(({ jobId, attempt }) => ({ jobId, attempt, what: 'offer' })),
-            wait: true,
-          },
-        },
-        60_000,
-      );
-      this.times = answer.times;
-      for (const offer of answer.offers) this.take(offer);
-      for (const ref of answer.stop) this.known.delete(keyOf(ref));
+      try {
+        await this.sync();
+      } catch (error) {
+        // As a real agent does: what passes is tried again.
+        if (!this.stopped) this.options.onRefused({ kind: 'sync' }, error);
+      }
       await pause(this.times.pollIntervalMs);
     }
+  }
+
+  async sync() {
+    const held = [...this.known.values()].filter((one) => one.state !== 'offered');
+    const heard = [...this.known.values()].filter((one) => one.state === 'offered');
+    const answer = await this.client.call(
+      syncAgent,
+      {
+        body: {
+          incarnation: this.incarnation,
+          inventory: this.inventory,
+          policy: this.policy,
+          draining: false,
+          attempts: held.map(({ jobId, attempt, state }) => ({ jobId, attempt, state })),
+          heard: heard.map(({ jobId, attempt }) => ({ jobId, attempt, what: 'offer' })),
+          wait: true,
+        },
+      },
+      60_000,
+    );
+    this.times = answer.times;
+    for (const offer of answer.offers) this.take(offer);
+    for (const ref of answer.stop) this.known.delete(keyOf(ref));
   }
 
   stop() {
@@ -112,7 +122,10 @@ export class SimulatedAgent {
   say(item, heard) {
     this.queue.push({ item, heard });
     if (this.options.protocol === 'single') for (const one of this.queue.splice(0)) void this.sayAlone(one);
-    else this.flushing ??= this.flush();
+    else
+      this.flushing ??= this.flush().catch((error) => {
+        if (!this.stopped) this.options.onRefused({ kind: 'advance' }, error);
+      });
   }
 
   async flush() {
@@ -139,7 +152,7 @@ export class SimulatedAgent {
       await this.client.call(spec, { params: { jobId, attempt }, body });
       heard();
     } catch (error) {
-      this.options.onRefused(item, error);
+      if (!this.stopped) this.options.onRefused(item, error);
     }
   }
 

@@ -1,8 +1,8 @@
 // Labs, people and clusters of a benchmark, and the jobs that they submit.
 import { registerCluster } from '@beamtime/contracts';
 import { seedLab, seedPerson } from '@beamtime/identity/testing';
-import { HttpClient } from './http.mjs';
 import { SimulatedAgent } from './agents.mjs';
+import { HttpClient } from './http.mjs';
 
 export const template = {
   kind: 'train',

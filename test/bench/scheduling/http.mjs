@@ -48,7 +48,12 @@ export class HttpClient {
         },
       );
       sent.on('timeout', () => sent.destroy(new Error(`no answer within ${timeoutMs} ms`)));
-      sent.on('error', reject);
+      sent.on('error', (error) => {
+        // The server closed an idle connection in the moment in which it was used again; it has heard nothing.
+        if (sent.reusedSocket && error.code === 'ECONNRESET')
+          this.call(spec, input, timeoutMs).then(resolve, reject);
+        else reject(error);
+      });
       sent.end(body);
     });
   }

@@ -4,7 +4,7 @@ import { FundRound, ReserveSuites } from '@beamtime/access';
 import { IdentityModule } from '@beamtime/identity';
 import { loadConfig, newId, PlatformModule, serveHttp, Transactor } from '@beamtime/platform';
 import { schedulerSchemas, schedulerServiceModule } from '@beamtime/scheduler-app';
-import { RunCycle, SubmitJob } from '@beamtime/scheduling';
+import { RunCycle, SubmitJob, shapeOf } from '@beamtime/scheduling';
 
 const config = loadConfig(process.env);
 class Root {
@@ -12,7 +12,12 @@ class Root {
     return {
       module: Root,
       imports: [
-        PlatformModule.register({ service: 'scheduler', version: 'bench', config, schemas: schedulerSchemas }),
+        PlatformModule.register({
+          service: 'scheduler',
+          version: 'bench',
+          config,
+          schemas: schedulerSchemas,
+        }),
         IdentityModule,
         schedulerServiceModule,
       ],
@@ -47,7 +52,6 @@ async function submitHeld({ jobs, template, gpuSecondsHeld, labId }) {
     const gpuSeconds = jobs * gpuSecondsHeld;
     await get(FundRound).execute(tx, { roundId, pledges: [{ labId, gpuSeconds }] });
     await get(ReserveSuites).execute(tx, { roundId, adopted: [{ suiteId, gpuSeconds }] });
-    // The pledge would make the consortium's share; what is measured does not depend on it.
   });
   const submit = get(SubmitJob);
   for (let left = jobs; left > 0; left -= jobsPerTransaction) {
@@ -87,7 +91,22 @@ const answers = {
     cycles = [];
     return taken;
   },
-  memory: () => process.memoryUsage(),
+  /** Each combination with the shape that a submission gives it. */
+  shapes: ({ gpus, maxSeconds }) => ({
+    shapes: gpus.flatMap((count) =>
+      maxSeconds.map((seconds) => ({
+        gpus: count,
+        maxSeconds: seconds,
+        shape: shapeOf({
+          kind: 'train',
+          gpus: count,
+          gpuType: null,
+          gpuMemoryMiB: null,
+          maxSeconds: seconds,
+        }),
+      })),
+    ),
+  }),
 };
 process.on('message', ({ id, ask, input }) => {
   Promise.resolve()

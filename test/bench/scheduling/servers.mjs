@@ -5,7 +5,13 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { createLogger, openDataSource, startEmbeddedPostgres, startEmbeddedRedis, Transactor } from '@beamtime/platform';
+import {
+  createLogger,
+  openDataSource,
+  startEmbeddedPostgres,
+  startEmbeddedRedis,
+  Transactor,
+} from '@beamtime/platform';
 import { InProcessKnocks } from '@beamtime/platform/testing';
 
 const must = (result) => {
@@ -129,7 +135,8 @@ function usageOf(pids) {
   for (const pid of pids) {
     const stat = statOf(pid);
     if (stat === undefined) continue;
-    cpuSeconds += (Number(stat[11]) + Number(stat[12]) + Number(stat[13]) + Number(stat[14])) / ticksPerSecond;
+    cpuSeconds +=
+      (Number(stat[11]) + Number(stat[12]) + Number(stat[13]) + Number(stat[14])) / ticksPerSecond;
     try {
       const status = readFileSync(`/proc/${pid}/status`, 'utf8');
       peakMiB += Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1_024;

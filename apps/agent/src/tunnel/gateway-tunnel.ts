@@ -6,8 +6,8 @@ import {
   tunnelPath,
 } from '@beamtime/contracts';
 import { WebSocket } from 'ws';
-import { pause } from '../facility.js';
 import type { Log } from '../log.js';
+import { pause } from '../pause.js';
 import type { AttemptAddress } from '../upload-files.js';
 import { ForwardedRequest } from './forwarded-request.js';
 import type { ServedModel } from './served-model.js';

@@ -1,5 +1,14 @@
 import type { GpuAccountRef, ProblemCode } from '@beamtime/contracts';
-import { err, invariant, type JobId, ok, type Problem, present, problem, type Result } from '@beamtime/kernel';
+import {
+  err,
+  invariant,
+  type JobId,
+  ok,
+  type Problem,
+  present,
+  problem,
+  type Result,
+} from '@beamtime/kernel';
 import type { Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import type { AccountOwner } from '../domain/ledger/account-owner.js';

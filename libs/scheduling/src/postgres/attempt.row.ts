@@ -10,6 +10,10 @@ const live = `state IN ('offered', 'accepted', 'staging', 'running', 'finalizing
 )
 @Index('attempt_one_live', ['jobId'], { unique: true, where: live })
 @Index('attempt_live_of_cluster', ['clusterId'], { where: live })
+@Index('attempt_offered', ['clusterId'], { where: `state = 'offered'` })
+@Index('attempt_preempting', ['clusterId'], {
+  where: `preempt_reason IS NOT NULL AND state IN ('accepted', 'staging', 'running', 'finalizing')`,
+})
 export class AttemptRow {
   @PrimaryColumn({ type: 'text', name: 'job_id', primaryKeyConstraintName: 'attempt_pkey' }) jobId!: string;
   @PrimaryColumn({ type: 'int', primaryKeyConstraintName: 'attempt_pkey' }) number!: number;

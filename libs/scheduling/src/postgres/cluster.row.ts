@@ -1,4 +1,4 @@
-import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
+import { Check, Column, Entity, Index, PrimaryColumn, PrimaryGeneratedColumn } from 'typeorm';
 
 @Entity({ schema: 'scheduling', name: 'cluster' })
 @Check('cluster_state_known', `state IN ('active', 'draining', 'drained', 'down', 'retired')`)
@@ -47,4 +47,18 @@ export class OwnerUsageRow {
   /** Lent to others less borrowed from them. */
   @Column({ type: 'double precision', name: 'credit_gpu_seconds', default: 0 }) creditGpuSeconds!: number;
   @Column({ type: 'timestamptz', name: 'as_of' }) asOf!: Date;
+}
+
+/** What statements added to the queue or took from it; the sum over an owner's rows is what it has waiting. */
+@Entity({ schema: 'scheduling', name: 'queue_depth' })
+export class QueueDepthRow {
+  @PrimaryGeneratedColumn('identity', {
+    type: 'bigint',
+    generatedIdentity: 'BY DEFAULT',
+    primaryKeyConstraintName: 'queue_depth_pkey',
+  })
+  id!: string;
+  @Column({ type: 'text' }) owner!: string;
+  @Column({ type: 'int' }) jobs!: number;
+  @Column({ type: 'bigint' }) gpus!: string;
 }

@@ -3,7 +3,12 @@ import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
 @Entity({ schema: 'scheduling', name: 'job' })
 @Check('job_state_known', `state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')`)
 @Index('job_request_key', ['requestKey'], { unique: true })
-@Index('job_state', ['state', 'owner', 'priority', 'submittedAt'])
+@Index('job_waiting', ['owner', 'shape', 'priority', 'submittedAt', 'id'], {
+  where: `state = 'queued' AND retry_at IS NULL`,
+})
+@Index('job_backing_off', ['retryAt'], { where: `state = 'queued' AND retry_at IS NOT NULL` })
+@Index('job_cancelling', ['id'], { where: `state = 'running' AND cancel_requested_at IS NOT NULL` })
+@Index('job_in_state', ['state', 'id'])
 @Index('job_suite', ['suiteId'])
 @Index('job_model', ['modelId'])
 @Index('job_updated', ['updatedAt'])
@@ -26,6 +31,8 @@ export class JobRow {
   @Column({ type: 'int', name: 'max_seconds' }) maxSeconds!: number;
   @Column({ type: 'boolean' }) checkpointable!: boolean;
   @Column({ type: 'int' }) priority!: number;
+  /** What clusters judge it by, see `shapeOf`. */
+  @Column({ type: 'text', default: '' }) shape!: string;
   @Column({ type: 'int', name: 'attempt_limit' }) attemptLimit!: number;
   @Column({ type: 'int', default: 0 }) attempts!: number;
   @Column({ type: 'int', default: 0 }) failures!: number;

@@ -1,6 +1,7 @@
 import { type ContextSchema, sqlMigration } from '@beamtime/platform';
 import { AttemptRow, JobEventRow, JobLogRow, JobMetricRow } from './attempt.row.js';
-import { ClusterRow, DeclineRow, OwnerUsageRow, PledgeRow } from './cluster.row.js';
+import { ClusterRow, DeclineRow, OwnerUsageRow, PledgeRow, QueueDepthRow } from './cluster.row.js';
+import { deepQueueMigrations } from './deep-queue-migrations.js';
 import { ArtifactRow, CheckpointRow, EvaluationRow, JobRow, ShadowRow } from './job.row.js';
 
 export const schedulingSchema: ContextSchema = {
@@ -10,6 +11,7 @@ export const schedulingSchema: ContextSchema = {
     DeclineRow,
     PledgeRow,
     OwnerUsageRow,
+    QueueDepthRow,
     JobRow,
     CheckpointRow,
     EvaluationRow,
@@ -236,5 +238,6 @@ export const schedulingSchema: ContextSchema = {
       ALTER TABLE scheduling.owner_usage ADD COLUMN credit_gpu_seconds double precision NOT NULL DEFAULT 0;
       `,
     ),
+    ...deepQueueMigrations,
   ],
 };

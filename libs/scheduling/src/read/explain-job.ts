@@ -3,6 +3,7 @@ import { Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { explainWaiting } from '../domain/explain-waiting.js';
 import { loadSnapshot } from '../load-snapshot.js';
+import { positionOf } from '../load-waiting.js';
 import { JobViews } from './job-views.js';
 
 type Explanation = ResponseOf<typeof explainJob>;
@@ -30,7 +31,7 @@ export class ExplainJob {
         detail: `It has ${job.state}${job.reason === null ? '' : `: ${job.reason}`}`,
       };
     }
-    const { snapshot, nowMs } = await this.transactor.do((tx) => loadSnapshot(tx));
+    const { snapshot, nowMs } = await this.transactor.do((tx) => loadSnapshot(tx, { asked: jobId }));
     const waiting = explainWaiting(snapshot, nowMs, 0, jobId);
     if (waiting === undefined) {
       return { ...head, code: 'next', detail: 'There is room for it; it starts with the next decision' };
@@ -40,7 +41,7 @@ export class ExplainJob {
       code: waiting.code,
       detail: waiting.detail,
       change: waiting.change,
-      position: waiting.position,
+      position: await positionOf(this.transactor.read, jobId),
       clusters: waiting.clusters.map((c) => ({
         clusterId: c.clusterId,
         clusterName: c.name,

@@ -2,6 +2,7 @@ import type { AttemptView, JobView, listJobs, QueryOf, ResponseOf, summarizeJobs
 import { Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import type { AttemptState } from '../domain/attempt-lifecycle.js';
+import { GroupCommit } from '../group-commit.js';
 import { type AttemptRecord, type JobRecord, jobColumns } from '../postgres/job-records.js';
 
 type JobWithAttempt = JobRecord & {
@@ -15,10 +16,25 @@ const number = (text: string | null): number | null => (text === null ? null : N
 /** Jobs as people see them. */
 @Injectable()
 export class JobViews {
+  private readonly together = new GroupCommit<string, JobView | undefined>({
+    commit: async (jobIds) => {
+      const views = new Map((await this.findAll(jobIds)).map((view) => [view.jobId as string, view]));
+      return jobIds.map((jobId) => views.get(jobId));
+    },
+    sizeOf: () => 1,
+    sizeAtMost: 200,
+    atOnce: 1,
+  });
+
   constructor(@Inject(Transactor) private readonly transactor: Transactor) {}
 
   async find(jobId: string): Promise<JobView | undefined> {
     return (await this.select('j.id = $1', [jobId], 1))[0];
+  }
+
+  /** Like `find`, for many callers at once: those that ask together share a query. */
+  findTogether(jobId: string): Promise<JobView | undefined> {
+    return this.together.submit(jobId);
   }
 
   findAll(jobIds: readonly string[]): Promise<JobView[]> {

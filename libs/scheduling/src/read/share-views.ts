@@ -3,6 +3,7 @@ import { Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { consortium, type Snapshot } from '../domain/snapshot.js';
 import { loadSnapshot } from '../load-snapshot.js';
+import { type OwnerDepth, queueDepths } from '../queue-depth.js';
 
 /** Entitlement, use and loans of each owner, from the snapshot that decisions are made of. */
 @Injectable()
@@ -10,15 +11,16 @@ export class ShareViews {
   constructor(@Inject(Transactor) private readonly transactor: Transactor) {}
 
   async list(): Promise<ShareView[]> {
-    const { snapshot } = await this.transactor.do((tx) => loadSnapshot(tx));
-    return sharesOf(snapshot);
+    return this.transactor.do(async (tx) => {
+      const { snapshot } = await loadSnapshot(tx);
+      return sharesOf(snapshot, await queueDepths(tx));
+    });
   }
 }
 
-export function sharesOf(snapshot: Snapshot): ShareView[] {
+function sharesOf(snapshot: Snapshot, waiting: ReadonlyMap<string, OwnerDepth>): ShareView[] {
   return snapshot.owners.map((use) => {
     const running = sum(snapshot.clusters.map((cluster) => cluster.busyGpus[use.owner] ?? 0));
-    const waiting = snapshot.waiting.filter((job) => job.owner === use.owner);
     // The consortium has no cluster of its own: what it runs on its share is pledged, not lent.
     const lent =
       use.owner === consortium
@@ -40,8 +42,8 @@ export function sharesOf(snapshot: Snapshot): ShareView[] {
       lentGpus: lent,
       recentGpuSeconds: use.recentGpuSeconds,
       creditGpuSeconds: use.creditGpuSeconds,
-      waitingJobs: waiting.length,
-      waitingGpus: sum(waiting.map((job) => job.gpus)),
+      waitingJobs: waiting.get(use.owner)?.jobs ?? 0,
+      waitingGpus: waiting.get(use.owner)?.gpus ?? 0,
     };
   });
 }

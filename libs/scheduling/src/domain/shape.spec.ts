@@ -1,0 +1,74 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { judgeForEver } from './judge-cluster.js';
+import { headsLeast, headsOf, shapeOf } from './shape.js';
+import type { JobKind, SnapshotCluster } from './snapshot.js';
+
+const kinds: JobKind[] = ['train', 'serve', 'infer', 'capture', 'evaluate'];
+const request = fc.record({
+  kind: fc.constantFrom(...kinds),
+  gpus: fc.integer({ min: 1, max: 6 }),
+  gpuType: fc.constantFrom(null, 'a100', 'h100'),
+  gpuMemoryMiB: fc.constantFrom(null, 40_000, 80_000),
+  maxSeconds: fc.integer({ min: 1, max: 31_536_000 }),
+});
+const cluster = fc
+  .record({
+    gpus: fc.integer({ min: 1, max: 6 }),
+    gpuType: fc.constantFrom('a100', 'h100'),
+    gpuMemoryMiB: fc.constantFrom(null, 40_000, 80_000),
+    kinds: fc.subarray(kinds),
+    gpusPerJobMax: fc.constantFrom(null, 2),
+  })
+  .map(
+    ({ kinds: taken, gpusPerJobMax, ...capacity }): SnapshotCluster => ({
+      clusterId: 'clu_a',
+      name: 'a',
+      labId: 'lab_a',
+      state: 'active',
+      busyGpus: {},
+      capacity: {
+        ...capacity,
+        policy: {
+          kinds: taken,
+          labIds: null,
+          consortium: true,
+          gpusPerJobMax,
+          secondsPerJobMax: null,
+          hoursUtc: null,
+        },
+      },
+    }),
+  );
+
+describe('jobs of one shape and owner', () => {
+  it('are judged alike by every cluster without a bound on time', () => {
+    fc.assert(
+      fc.property(request, request, cluster, (a, b, where) => {
+        fc.pre(shapeOf(a) === shapeOf({ ...b, ...a, maxSeconds: b.maxSeconds }));
+        const alike = { ...a, maxSeconds: b.maxSeconds };
+        const judged = [a, alike].map((job) => judgeForEver(where, { ...job, owner: 'lab_a' }).fits);
+        expect(judged[0]).toBe(judged[1]);
+      }),
+    );
+  });
+
+  it('differ in their time bound by less than a fifth, so that a policy hides few', () => {
+    fc.assert(
+      fc.property(request, fc.integer({ min: 1, max: 31_536_000 }), (job, maxSeconds) => {
+        fc.pre(shapeOf(job) === shapeOf({ ...job, maxSeconds }));
+        const [less, more] = [job.maxSeconds, maxSeconds].sort((a, b) => a - b) as [number, number];
+        expect(more / less).toBeLessThan(1.2);
+      }),
+    );
+  });
+
+  it('are seen as many at a time as could start with what is free, and never fewer than a few', () => {
+    const shape = { owner: 'lab_a', shape: 'x', gpus: 4 };
+    expect(headsOf([shape], 0)).toEqual([headsLeast]);
+    expect(headsOf([shape], 40)).toEqual([headsLeast + 10]);
+    expect(headsOf([{ ...shape, gpus: 1 }], 1_000_000)).toEqual([1_000]);
+    const many = Array.from({ length: 4_000 }, () => ({ ...shape, gpus: 1 }));
+    expect(headsOf(many, 1_000_000).reduce((sum, heads) => sum + heads, 0)).toBe(16_000);
+  });
+});

@@ -1,0 +1,39 @@
+import { beamtime } from './policy.js';
+import type { JobRequest } from './snapshot.js';
+
+/** Steps of the time bound per doubling: jobs of one shape differ in it by less than a fifth. */
+const stepsPerDoubling = 4;
+
+/**
+ * What clusters judge a waiting job by, as one text: waiting jobs of one owner and one shape are placed, or are not,
+ * for the same reasons, so a decision needs to see only the first few of each. The time bound goes in by size classes,
+ * since people write any number of seconds. What it has had goes in as the policy's level, so that those who have had
+ * much, and were asked to leave, never hide those who have had nothing.
+ */
+export function shapeOf(job: Omit<JobRequest, 'owner'>, secondsUsed = 0): string {
+  const { kind, gpus, gpuType, gpuMemoryMiB, maxSeconds } = job;
+  const timeClass = Math.ceil(stepsPerDoubling * Math.log2(Math.max(1, maxSeconds)));
+  const level = beamtime.levelsGpuSeconds.filter((bound) => secondsUsed * gpus >= bound).length;
+  const words = [kind, gpus, gpuType ?? '', gpuMemoryMiB ?? '', timeClass];
+  return (level === 0 ? words : [...words, `level ${level}`]).join('/');
+}
+
+/** A shape that some waiting job has. */
+export interface WaitingShape {
+  readonly owner: string;
+  readonly shape: string;
+  readonly gpus: number;
+}
+
+/** First jobs read of a shape, however little is free: some may be declined, or gone when their offers are made. */
+export const headsLeast = 4;
+/** First jobs read of a shape, however much is free: the next decision follows within the second. */
+const headsMost = 1_000;
+/** Waiting jobs in one decision. */
+const headsInAll = 8_000;
+
+/** How many of the first jobs of each shape a decision has to see, with so many GPUs free. */
+export function headsOf(shapes: readonly WaitingShape[], freeGpus: number): number[] {
+  const most = Math.max(headsLeast, Math.min(headsMost, Math.floor(headsInAll / Math.max(1, shapes.length))));
+  return shapes.map(({ gpus }) => Math.min(most, headsLeast + Math.floor(Math.max(0, freeGpus) / gpus)));
+}

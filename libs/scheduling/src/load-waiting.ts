@@ -1,0 +1,168 @@
+import type { Tx } from '@beamtime/platform';
+import { headsOf, type WaitingShape } from './domain/shape.js';
+import type { JobKind, SnapshotCluster, WaitingJob } from './domain/snapshot.js';
+import { type ShadowColumns, shadowOf, shadowsInView } from './load-shadows.js';
+
+/** Shapes looked at in one decision, shared among the owners; what is beyond has its turn in the next decisions. */
+const shapesInAll = 2_000;
+const shapesPerOwnerLeast = 8;
+
+/** Where to go on among the shapes of an owner that has more than one decision looks at. Kept by the leader. */
+export type ShapeCursors = Map<string, string>;
+
+/** Waiting, and not backing off: the words of the index `job_waiting`. */
+const isWaiting = `state = 'queued' AND retry_at IS NULL`;
+const columns = `w.id, w.kind, w.owner, w.gpus, w.gpu_type, w.gpu_memory_mib, w.max_seconds, w.checkpointable,
+  w.priority, w.submitted_at, w.queued_at, w.seconds_used, w.retry_at`;
+const shadowColumns = `s.job_id IS NOT NULL AS shadowed, s.cluster_id AS shadow_cluster_id,
+  s.started_at AS shadow_started_at, s.served_ms AS shadow_served_ms`;
+
+interface WaitingRow extends ShadowColumns {
+  id: string;
+  kind: JobKind;
+  owner: string;
+  gpus: number;
+  gpu_type: string | null;
+  gpu_memory_mib: number | null;
+  max_seconds: number;
+  checkpointable: boolean;
+  priority: number;
+  submitted_at: Date;
+  queued_at: Date;
+  seconds_used: number;
+  retry_at: Date | null;
+}
+
+/**
+ * The waiting jobs that a decision can depend on: of each owner the first few of each shape, as many as could start
+ * with what is free. A gang that finds no room therefore never hides the small jobs behind it, and the cost follows
+ * from the number of shapes, not from the length of the queue. Jobs that back off are not read; the sweep puts them
+ * back when their time has come.
+ *
+ * @param asked a job that is to be among them wherever it stands in the queue
+ */
+export async function loadWaiting(
+  tx: Tx,
+  clusters: readonly SnapshotCluster[],
+  options: { readonly asked?: string | undefined; readonly cursors?: ShapeCursors | undefined } = {},
+): Promise<Omit<WaitingJob, 'avoid'>[]> {
+  const owners = await waitingOwners(tx);
+  const shapes = await waitingShapes(tx, owners, options.cursors ?? new Map());
+  const rows = await tx.rows<WaitingRow>(
+    `SELECT j.*, ${shadowColumns} FROM unnest($1::text[], $2::text[], $3::int[]) AS h (owner, shape, heads),
+       LATERAL (SELECT ${columns} FROM scheduling.job w WHERE ${isWaiting} AND w.owner = h.owner AND w.shape = h.shape
+         ORDER BY priority DESC, submitted_at, id LIMIT h.heads) j
+       LEFT JOIN scheduling.shadow s ON s.job_id = j.id`,
+    [
+      shapes.map((shape) => shape.owner),
+      shapes.map((shape) => shape.shape),
+      headsOf(shapes, freeGpusOf(clusters)),
+    ],
+  );
+  // The job that is asked for, and those that the schedules of the labs alone run or look at, wherever they stand.
+  const known = new Set(rows.map((row) => row.id));
+  const more = await tx.rows<WaitingRow>(
+    `SELECT ${columns}, ${shadowColumns}
+     FROM (SELECT job_id FROM (${shadowsInView}) v UNION SELECT $1::text WHERE $1 IS NOT NULL) e
+     JOIN scheduling.job w ON w.id = e.job_id AND w.state = 'queued'
+     LEFT JOIN scheduling.shadow s ON s.job_id = w.id`,
+    [options.asked ?? null],
+  );
+  rows.push(...more.filter((row) => !known.has(row.id)));
+  return rows.map((row) => ({
+    jobId: row.id,
+    kind: row.kind,
+    owner: row.owner,
+    gpus: row.gpus,
+    gpuType: row.gpu_type,
+    gpuMemoryMiB: row.gpu_memory_mib,
+    maxSeconds: row.max_seconds,
+    priority: row.priority,
+    preemptible: row.checkpointable && row.kind !== 'serve',
+    submittedMs: row.submitted_at.getTime(),
+    queuedMs: row.queued_at.getTime(),
+    servedMs: row.seconds_used * 1000,
+    ...shadowOf(row),
+    retryAtMs: row.retry_at?.getTime() ?? null,
+  }));
+}
+
+/** Hops over the index from owner to owner, however many jobs each has. */
+async function waitingOwners(tx: Tx): Promise<string[]> {
+  const rows = await tx.rows<{ owner: string }>(
+    `WITH RECURSIVE o (owner) AS (
+       (SELECT owner FROM scheduling.job WHERE ${isWaiting} ORDER BY owner LIMIT 1)
+       UNION ALL
+       SELECT n.owner FROM o, LATERAL (
+         SELECT owner FROM scheduling.job WHERE ${isWaiting} AND owner > o.owner ORDER BY owner LIMIT 1) n
+     ) SELECT owner FROM o`,
+  );
+  return rows.map((row) => row.owner);
+}
+
+/** Hops from shape to shape of each owner, from where the last decision stopped if there were too many. */
+async function waitingShapes(
+  tx: Tx,
+  owners: readonly string[],
+  cursors: ShapeCursors,
+): Promise<WaitingShape[]> {
+  if (owners.length === 0) return [];
+  const perOwner = Math.max(shapesPerOwnerLeast, Math.floor(shapesInAll / owners.length));
+  const found = await tx.rows<WaitingShape>(
+    `SELECT o.owner, s.shape, s.gpus FROM unnest($1::text[], $2::text[]) AS o (owner, after), LATERAL (
+       WITH RECURSIVE s (shape, gpus) AS (
+         (SELECT shape, gpus FROM scheduling.job WHERE ${isWaiting} AND owner = o.owner AND shape > o.after
+          ORDER BY shape LIMIT 1)
+         UNION ALL
+         SELECT n.shape, n.gpus FROM s, LATERAL (
+           SELECT shape, gpus FROM scheduling.job WHERE ${isWaiting} AND owner = o.owner AND shape > s.shape
+           ORDER BY shape LIMIT 1) n
+       ) SELECT shape, gpus FROM s LIMIT $3
+     ) s`,
+    [owners, owners.map((owner) => cursors.get(owner) ?? ''), perOwner],
+  );
+  const last = new Map<string, { count: number; shape: string }>();
+  for (const { owner, shape } of found) last.set(owner, { count: (last.get(owner)?.count ?? 0) + 1, shape });
+  for (const owner of owners) {
+    const { count, shape } = last.get(owner) ?? { count: 0, shape: '' };
+    if (count < perOwner) cursors.delete(owner);
+    else cursors.set(owner, shape);
+  }
+  return found;
+}
+
+function freeGpusOf(clusters: readonly SnapshotCluster[]): number {
+  let free = 0;
+  for (const { state, capacity, busyGpus } of clusters) {
+    if (state !== 'active' || capacity === null) continue;
+    const busy = Object.values(busyGpus).reduce((sum, gpus) => sum + gpus, 0);
+    free += Math.max(0, capacity.gpus - busy);
+  }
+  return free;
+}
+
+/** Positions beyond this are not counted further: the answer is this much, or more. */
+export const positionMost = 10_000;
+
+/**
+ * A waiting job's place among those of its owner, 1 is first, by priority and then by age; counted over the whole queue
+ * as far as `positionMost`. Null for a job that does not wait, or backs off.
+ */
+export async function positionOf(tx: Tx, jobId: string): Promise<number | null> {
+  const job = await tx.row<{ owner: string; priority: number; submitted_at: string }>(
+    `SELECT owner, priority, submitted_at::text FROM scheduling.job WHERE id = $1 AND ${isWaiting}`,
+    [jobId],
+  );
+  if (job === undefined) return null;
+  const shapes = await waitingShapes(tx, [job.owner], new Map());
+  const row = await tx.row<{ ahead: string | null }>(
+    `SELECT sum(higher.jobs + older.jobs) AS ahead FROM unnest($1::text[]) AS s (shape),
+       LATERAL (SELECT count(*) AS jobs FROM (SELECT 1 FROM scheduling.job WHERE ${isWaiting} AND owner = $2
+         AND shape = s.shape AND priority > $3 LIMIT ${positionMost}) a) higher,
+       LATERAL (SELECT count(*) AS jobs FROM (SELECT 1 FROM scheduling.job WHERE ${isWaiting} AND owner = $2
+         AND shape = s.shape AND priority = $3 AND (submitted_at, id) < ($4::timestamptz, $5)
+         LIMIT ${positionMost}) b) older`,
+    [shapes.map((shape) => shape.shape), job.owner, job.priority, job.submitted_at, jobId],
+  );
+  return Math.min(positionMost, Number(row?.ahead ?? 0) + 1);
+}
