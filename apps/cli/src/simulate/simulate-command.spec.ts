@@ -118,7 +118,7 @@ describe('beamtime simulate', () => {
     ['--scenario openb --policy srtf', 'must be one of random, dot-product'],
     ['--scenario muri --policy srtf', 'needs --trace'],
     ['--scenario muri --policy srtf --trace muri/none.csv', 'there is no'],
-    ['--scenario zoo --policy srtf', '--scenario must be one of muri, openb, not zoo'],
+    ['--scenario zoo --policy srtf', '--scenario must be one of muri, openb, fed-philly, not zoo'],
     ['--scenario openb --policy fgd --seed minus-one', '--seed must be a whole number'],
     ['--policy fgd', "required option '--scenario <name>' not specified"],
   ])('%s ends with exit code 2 and one line', async (argv, says) => {
