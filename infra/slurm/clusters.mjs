@@ -25,7 +25,17 @@ export class SlurmTestError extends Error {}
 
 export const installHint =
   'Debian, Ubuntu: apt-get install --no-install-recommends slurm-wlm munge (as root)';
-const programs = ['munged', 'slurmctld', 'slurmd', 'sbatch', 'squeue', 'scontrol', 'scancel', 'sinfo', 'srun'];
+const programs = [
+  'munged',
+  'slurmctld',
+  'slurmd',
+  'sbatch',
+  'squeue',
+  'scontrol',
+  'scancel',
+  'sinfo',
+  'srun',
+];
 /** sockaddr_un holds 108 bytes with the terminating one. */
 const socketPathMax = 100;
 const readyTimeoutMs = 30_000;

@@ -38,7 +38,9 @@ export function writeConf(folder, cluster, { controllerPort, nodePorts, mungeSoc
     'JobCompType=jobcomp/filetxt',
     `JobCompLoc=${join(folder, 'log', 'jobcomp')}`,
     `MinJobAge=${minJobAgeSeconds}`,
-    'KillWait=5',
+    'KillWait=2',
+    // A job starts at once, as on a quiet site; by default it may wait two seconds for the next look.
+    'SchedulerParameters=sched_min_interval=20000,batch_sched_delay=0',
     'InactiveLimit=0',
     'ReturnToService=2',
     // More CPUs may be promised than the machine has: a slot is what a job of this cluster gets.

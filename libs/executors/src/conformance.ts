@@ -19,6 +19,15 @@ export interface ConformancePlace {
   readonly patienceMs: number;
 }
 
+/** Stands in for the runner, as a program for Node: runs the shell script that the job file holds. */
+export const scriptRunner = `import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+const { script } = JSON.parse(readFileSync(process.argv[process.argv.indexOf('--job') + 1], 'utf8'));
+const child = spawn('/bin/sh', ['-c', script], { stdio: 'inherit' });
+for (const signal of ['SIGUSR1', 'SIGTERM']) process.on(signal, () => child.kill(signal));
+child.on('exit', (code, signal) => process.exit(code ?? 1));
+`;
+
 function expect(condition: boolean, what: string): asserts condition {
   if (!condition) throw new Error(what);
 }

@@ -22,6 +22,7 @@ import {
   type ProgramSpec,
   type ProgramStatus,
 } from '../executor.js';
+import { programEnvironment } from '../program-environment.js';
 import { groupIsAlive, identifyProcess, isAlive, type ProcessIdentity } from './process-identity.js';
 
 export interface LocalExecutorOptions {
@@ -35,7 +36,6 @@ export interface LocalExecutorOptions {
   readonly devices?: readonly string[];
 }
 
-const inheritedAlways = ['PATH', 'LANG', 'LC_ALL', 'TZ', 'SYSTEMROOT', 'LD_LIBRARY_PATH'];
 const signals = { checkpoint: 'SIGUSR1', stop: 'SIGTERM' } as const;
 const killPollMs = 20;
 /** The kernel needs no longer to end killed processes, unless one hangs in a broken device. */
@@ -50,6 +50,7 @@ interface Kept {
 /** Programs as processes of this machine, each in a group of its own that ends with the agent, however it ends. */
 export class LocalExecutor implements Executor {
   readonly kind = 'local';
+  readonly listenHost = '127.0.0.1';
   private readonly folder: string;
   private readonly ended = new Map<string, ProgramStatus>();
   private readonly watchers = new Map<string, ChildProcess>();
@@ -101,21 +102,10 @@ export class LocalExecutor implements Executor {
     }
   }
 
-  /** Few variables, so that a result depends on the job file and not on who started the agent. */
   private environment(spec: ProgramSpec): NodeJS.ProcessEnv {
-    const names = [...inheritedAlways, ...(this.options.passEnv ?? [])];
-    const inherited = Object.fromEntries(
-      names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
-    ) as NodeJS.ProcessEnv;
-    const { devices } = this.options;
+    const { devices, passEnv = [] } = this.options;
     return {
-      ...inherited,
-      HOME: spec.workdir,
-      TMPDIR: spec.workdir,
-      PYTHONUNBUFFERED: '1',
-      PYTHONDONTWRITEBYTECODE: '1',
-      HF_HUB_OFFLINE: '1',
-      TOKENIZERS_PARALLELISM: 'false',
+      ...programEnvironment(spec, passEnv),
       ...(devices === undefined
         ? {}
         : { CUDA_VISIBLE_DEVICES: spec.gpuIndices.map((index) => devices[index] ?? '').join(',') }),
@@ -155,6 +145,14 @@ export class LocalExecutor implements Executor {
       }
       await new Promise((resolve) => setTimeout(resolve, killPollMs));
     }
+  }
+
+  addressOf(_program: ProgramRef): Promise<string> {
+    return Promise.resolve(this.listenHost);
+  }
+
+  unavailable(): string | null {
+    return null;
   }
 
   leftovers(): Promise<ProgramRef[]> {
