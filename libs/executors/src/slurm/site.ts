@@ -1,4 +1,4 @@
-import type { SlurmCommands } from './commands.js';
+import type { CommandAnswer, SlurmCommands } from './commands.js';
 import { inventoryFormat, readInventory, type SiteNodes } from './inventory.js';
 import type { SiteShape } from './job-shape.js';
 import type { ResolvedOptions } from './slurm-options.js';
@@ -13,19 +13,26 @@ export interface Site extends SiteShape {
 /** Slurm's answer does not fit the agent's configuration, or there is none; the message is for the operator. */
 export class SiteUnknown extends Error {
   override readonly name = 'SiteUnknown';
+  constructor(
+    detail: string,
+    /** It may be known later, without anybody's doing. */
+    readonly passes: boolean,
+  ) {
+    super(detail);
+  }
 }
 
 export async function readSite(commands: SlurmCommands, options: ResolvedOptions): Promise<Site> {
   const nodes = await commands.run('sinfo', ['--noheader', '--Node', `--format=${inventoryFormat}`]);
-  if (nodes.kind !== 'done') throw new SiteUnknown(`Slurm does not answer: ${nodes.detail}`);
+  if (nodes.kind !== 'done') throw silent(nodes);
   const found = readInventory(nodes.stdout, {
     partition: options.partition ?? null,
     gpuType: options.gpuType ?? null,
     cpusPerSlot: options.cpusPerGpu,
   });
-  if (typeof found === 'string') throw new SiteUnknown(found);
+  if (typeof found === 'string') throw new SiteUnknown(found, false);
   const partition = await commands.run('scontrol', ['show', 'partition', '--oneliner', found.partition]);
-  if (partition.kind !== 'done') throw new SiteUnknown(`Slurm does not answer: ${partition.detail}`);
+  if (partition.kind !== 'done') throw silent(partition);
   return {
     nodesNow: found,
     hasGpus: found.hasGpus,
@@ -36,6 +43,10 @@ export async function readSite(commands: SlurmCommands, options: ResolvedOptions
     memoryMiBPerGpu: options.memoryMiBPerGpu ?? null,
     maxSeconds: secondsOf(/ MaxTime=(\S+)/.exec(partition.stdout)?.[1] ?? 'UNLIMITED'),
   };
+}
+
+function silent(answer: Exclude<CommandAnswer, { kind: 'done' }>): SiteUnknown {
+  return new SiteUnknown(`Slurm does not answer: ${answer.detail}`, answer.kind !== 'refused');
 }
 
 /** Slurm's `days-hours:minutes:seconds`, `hours:minutes:seconds`, `minutes:seconds` or `minutes`; null without limit. */

@@ -19,7 +19,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-describe.each(['gpus', 'slots'])('the Slurm executor on a cluster with %s', (cluster) => {
+describe.concurrent.each(['gpus', 'slots'])('the Slurm executor on a cluster with %s', (cluster) => {
   let folders = 0;
   const placeOf = (clusters: SlurmClusters): ConformancePlace => {
     const options = {

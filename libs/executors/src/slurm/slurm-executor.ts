@@ -178,7 +178,7 @@ export class SlurmExecutor implements Executor {
 
   private async siteNow(): Promise<Site> {
     if (this.site === undefined || performance.now() - this.site.atMs > siteAgeMaxMs) await this.capacity();
-    if (this.site === undefined) throw new SiteUnknown('Slurm does not answer');
+    if (this.site === undefined) throw new SiteUnknown('Slurm does not answer', true);
     return this.site.value;
   }
 

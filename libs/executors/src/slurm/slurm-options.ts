@@ -48,7 +48,7 @@ export function resolveOptions(options: SlurmOptions) {
     commandTimeoutMs: 30_000,
     gatherMs: 300,
     arrayTasksMax: 200,
-    pendingSecondsMax: 86_400,
+    pendingSecondsMax: 14_400,
     timeMarginSeconds: 180,
     settleMs: 15_000,
     orphanSeconds: 900,
