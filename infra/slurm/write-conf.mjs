@@ -1,6 +1,6 @@
-// The files of one Slurm test cluster. Its GPUs are empty files: Slurm only wants them to exist, since nothing here
-// shuts a job off from the devices that it was not given; so neither mknod nor root is needed.
-import { mkdirSync, writeFileSync } from 'node:fs';
+// The files of one Slurm test cluster. Its GPUs are links to /dev/null: Slurm wants character devices to give out
+// (CUDA_VISIBLE_DEVICES) and does nothing with them here; links need neither mknod nor root.
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 
@@ -59,7 +59,7 @@ export function writeConf(folder, cluster, { controllerPort, nodePorts, mungeSoc
   const path = join(folder, 'slurm.conf');
   writeFileSync(path, `${lines.join('\n')}\n`);
   const devices = Array.from({ length: gpusPerNode }, (_, i) => join(folder, 'gpus', `gpu${i}`));
-  for (const device of devices) writeFileSync(device, '');
+  for (const device of devices) if (!existsSync(device)) symlinkSync('/dev/null', device);
   const typed = gpuType === undefined ? '' : ` Type=${gpuType}`;
   writeFileSync(
     join(folder, 'gres.conf'),

@@ -30,16 +30,16 @@ export function shapeOf(spec: Pick<ProgramSpec, 'kind' | 'gpus'>, site: SiteShap
   const gpus = Math.max(site.hasGpus ? 0 : 1, spec.gpus);
   const perNodeMax = site.gpusPerNode ?? gpus;
   const what = site.hasGpus ? 'GPUs' : 'slots';
+  const processes = gangSize(spec);
+  if (gpus > perNodeMax && processes === 1)
+    return err(
+      `a ${spec.kind} job of ${gpus} ${what} needs them on one node, the largest here has ${perNodeMax}`,
+    );
   let nodes = Math.max(1, Math.ceil(gpus / Math.max(1, perNodeMax)));
   while (gpus % nodes !== 0) nodes += 1;
   if (nodes > Math.max(1, site.nodes))
     return err(
       `${gpus} ${what} cannot be shared evenly among the ${site.nodes} nodes of up to ${perNodeMax} here`,
-    );
-  const processes = gangSize(spec);
-  if (nodes > 1 && processes === 1)
-    return err(
-      `a ${spec.kind} job of ${gpus} ${what} needs them on one node, the largest here has ${perNodeMax}`,
     );
   const perNode = gpus / nodes;
   const tasksPerNode = processes === 1 ? 1 : perNode;
