@@ -23,8 +23,7 @@ import { writeConf } from './write-conf.mjs';
 /** A cluster set that cannot be brought up or down; the message is for whoever asked for it. */
 export class SlurmTestError extends Error {}
 
-export const installHint =
-  'Debian, Ubuntu: apt-get install --no-install-recommends slurm-wlm munge (as root)';
+const installHint = 'Debian, Ubuntu: apt-get install --no-install-recommends slurm-wlm munge (as root)';
 const programs = [
   'munged',
   'slurmctld',
@@ -42,9 +41,12 @@ const readyTimeoutMs = 30_000;
 const commandTimeoutMs = 10_000;
 const startTries = 3;
 
-/** The programs that are missing; none when Slurm and munge are installed. */
-export function missingPrograms() {
-  return programs.filter((name) => findProgram(name) === undefined);
+/** Throws, and says what to install, when Slurm or munge is missing. */
+export function requireInstalled() {
+  if (process.platform !== 'linux') throw new SlurmTestError('Slurm test clusters need Linux');
+  const missing = programs.filter((name) => findProgram(name) === undefined);
+  if (missing.length > 0)
+    throw new SlurmTestError(`Slurm is not installed here (no ${missing.join(', ')}). ${installHint}`);
 }
 
 /**
@@ -52,10 +54,7 @@ export function missingPrograms() {
  * memoryMiBPerNode, minJobAgeSeconds. Answers, for each, its name and slurm.conf.
  */
 export async function up(folder, clusters) {
-  const missing = missingPrograms();
-  if (missing.length > 0)
-    throw new SlurmTestError(`Slurm is not installed here (no ${missing.join(', ')}). ${installHint}`);
-  if (process.platform !== 'linux') throw new SlurmTestError('Slurm test clusters need Linux');
+  requireInstalled();
   const root = resolve(folder);
   mkdirSync(root, { recursive: true, mode: 0o755 });
   const lock = setupLock(join(root, 'lock'));

@@ -1,15 +1,24 @@
 #!/usr/bin/env node
 // Slurm clusters on this machine: see --help.
 import { parseArgs } from 'node:util';
-import { down, killController, SlurmTestError, startController, status, up } from './clusters.mjs';
+import {
+  down,
+  killController,
+  requireInstalled,
+  SlurmTestError,
+  startController,
+  status,
+  up,
+} from './clusters.mjs';
 
-const help = `node infra/slurm/slurm.mjs up|down|status|kill-controller|start-controller [options]
+const help = `node infra/slurm/slurm.mjs up|down|status|check|kill-controller|start-controller [options]
 
 Real Slurm clusters on this machine, for development and tests.
 
   up                brings clusters up, or completes what is up; prints the slurm.conf of each
   down              ends them with all their jobs and removes the folder
   status            what is up
+  check             whether Slurm is installed here: exit code 0, or 1 and what is missing
   kill-controller   SIGKILL to the slurmctld of one cluster (--name); start-controller [--wipe] starts it again
 
   --folder DIR      all their state (default .beamtime/slurm); sets in different folders do not meet
@@ -96,6 +105,9 @@ async function main() {
   } else if (command === 'down') {
     const names = await down(values.folder);
     say(names, [names.length === 0 ? 'nothing was up' : `ended ${names.join(', ')}`]);
+  } else if (command === 'check') {
+    requireInstalled();
+    say({}, ['Slurm is installed']);
   } else if (command === 'status') {
     const answers = status(values.folder);
     say(

@@ -13,6 +13,7 @@ import {
 import { killTree, startChild } from '../child-process.js';
 import { duration, type Progress } from '../narrate.js';
 import { followJobs } from '../read-events.js';
+import { startSlurm } from '../slurm-clusters.js';
 import type { DemoCluster, Fault, World } from '../world.js';
 import { problemOf } from './decide-round.js';
 import { submitControl } from './show-catalogue.js';
@@ -29,7 +30,9 @@ const slotsPerCluster = 2;
 export async function startClusters(world: World): Promise<void> {
   const { narrator, options } = world;
   narrator.chapter('Two labs bring a cluster each');
-  for (const lab of world.labs.slice(0, 2)) {
+  const slurm = options.executor === 'slurm' ? await startSlurm(options) : undefined;
+  for (const [i, lab] of world.labs.slice(0, 2).entries()) {
+    const slurmConf = slurm?.[i]?.conf;
     const name = `${lab.slug}-cluster`.slice(0, 40);
     const { cluster, agentKey } = await lab.operator.api.call(registerCluster, {
       body: { labId: lab.labId, name },
@@ -44,8 +47,10 @@ export async function startClusters(world: World): Promise<void> {
         `facility: ${world.facilityUrl}`,
         'keyFile: agent.key',
         'stateDir: state',
-        `gpus: { count: ${slotsPerCluster}, type: cpu }`,
-        `executor: ${options.executor}`,
+        // With Slurm, what there is is Slurm's to say.
+        ...(slurmConf === undefined
+          ? [`gpus: { count: ${slotsPerCluster}, type: cpu }`]
+          : ['executor:', '  slurm:', `    conf: ${JSON.stringify(slurmConf)}`, '    pollSeconds: 0.5']),
         'runner:',
         `  command: [${JSON.stringify(join(options.repositoryDir, '.beamtime/venv/bin/python'))}, -m, beamtime_runner]`,
         '',
@@ -53,7 +58,11 @@ export async function startClusters(world: World): Promise<void> {
     );
     const agent = startAgent(world, name, configPath);
     world.clusters.push({ clusterId: cluster.clusterId, name, lab, configPath, agent });
-    narrator.fact(lab.name, `${name}, ${slotsPerCluster} slots, agent pid ${agent.process.pid ?? '?'}`);
+    const executor = slurmConf === undefined ? '' : `, Slurm ${slurm?.[i]?.name} (SLURM_CONF=${slurmConf})`;
+    narrator.fact(
+      lab.name,
+      `${name}, ${slotsPerCluster} slots, agent pid ${agent.process.pid ?? '?'}${executor}`,
+    );
   }
   const refused = startChild(
     'impostor',

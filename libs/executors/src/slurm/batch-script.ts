@@ -50,7 +50,12 @@ trap 'told USR1 USR1' USR1
 trap 'told TERM TERM' TERM
 if ! mkdir "$here/began" 2>/dev/null; then
   [ "$(cat "$here/began/job" 2>/dev/null)" = "$job" ] || { echo "this attempt runs in another job" >&2; exit 0; }
-  [ -e "$here/end" ] || end 75 - requeued
+  # A controller that crashed before it had saved its state starts a job that still runs: first that has to end.
+  if [ ! -e "$here/end" ]; then
+    printf requeued > "$here/kill"
+    sleep ${2 * options.watchSeconds + 1}
+    [ -e "$here/end" ] || end 75 - requeued
+  fi
   exit 0
 fi
 printf '%s' "$job" > "$here/began/job"
@@ -82,7 +87,7 @@ child=$!
   trap - USR1 TERM
   while sleep ${options.watchSeconds}; do
     why=
-    if [ -e "$here/kill" ]; then why=killed
+    if [ -e "$here/kill" ]; then why=$(cat "$here/kill"); why=\${why:-killed}
     elif [ -d "$root" ] && [ ! -d "$here" ]; then why=killed
     elif [ ${options.orphanSeconds} -gt 0 ]; then
       beat=$(stat -c %Y "$root/heartbeat" 2>/dev/null) && [ $(($(date +%s) - beat)) -gt ${options.orphanSeconds} ] && why=orphaned

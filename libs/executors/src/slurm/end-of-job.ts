@@ -27,6 +27,8 @@ function causeOf(why: string, exitCode: number): EndCause | undefined {
       kind: 'preempted',
       detail: `Slurm asked it to save its state (${why}), as before its time or place is taken`,
     };
+  if (why === 'TERM')
+    return { kind: 'cancelled', detail: 'Slurm told it to end, as when somebody at the site cancels it' };
   return undefined;
 }
 

@@ -1,6 +1,6 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { noSlurm, type SlurmClusters, startSlurm } from '@beamtime/testkit';
 import { afterAll, beforeAll, describe, expect, it as plainIt } from 'vitest';
 import { appears, commandsWith, linesOf, sleep, slurmPlace, started, until } from './testing.js';
@@ -28,6 +28,16 @@ const forgotten = (): Promise<void> =>
     async () => (await site().run(cluster, 'squeue', ['-h', '-t', 'all'])) === '',
     90_000,
   );
+/** slurmctld saves what it knows some seconds later; one that is killed before that starts again what runs. */
+async function killSaved(): Promise<void> {
+  const saved = join(dirname(site().conf(cluster)), 'state', 'job_state');
+  const nowMs = Date.now();
+  await until(
+    'the controller saves its state',
+    () => existsSync(saved) && statSync(saved).mtimeMs > nowMs + 500,
+  );
+  await site().killController(cluster);
+}
 const nameOf = (ref: { handle: string }): string => (JSON.parse(ref.handle) as { name: string }).name;
 
 const it = (name: string, run: () => Promise<void>): void =>
@@ -72,7 +82,9 @@ describe('a Slurm that fails', () => {
     const bin = commandsWith(
       join(folder, 'never-bin'),
       'sbatch',
-      `trap "" TERM; (sleep 3; exec $real --begin=now+60 "$@" >${folder}/never-id) & exec sleep 60`,
+      // Its request is under way with the script in it, whatever becomes of the file.
+      `trap "" TERM; cp "\${@: -1}" ${folder}/kept.sh; set -- "\${@:1:$#-1}" ${folder}/kept.sh
+       (sleep 3; exec $real --begin=now+60 "$@" >${folder}/never-id) & exec sleep 60`,
     );
     const place = placeAt({ bin, commandTimeoutMs: 500, settleMs: 100, submitTries: 1 });
     const answer = await place.executor.start(place.prepare('touch ran').spec);
@@ -100,7 +112,7 @@ describe('a Slurm that fails', () => {
 describe('a controller that is killed', () => {
   it('is waited for: what runs is not lost, what is started meanwhile is started once', async () => {
     const place = placeAt({ commandTimeoutMs: 3_000 });
-    const running = await place.begin('touch up; sleep 4; exit 7');
+    const running = await place.begin('touch up; sleep 12; exit 7');
     const longer = await place.begin('touch up; while :; do sleep 0.05; done');
     await Promise.all([appears(running.file('up')), appears(longer.file('up'))]);
     await site().killController(cluster);
@@ -142,11 +154,30 @@ describe('a controller that is killed', () => {
     expect(await place.endOf(next.ref)).toMatchObject({ exitCode: 3 });
   });
 
+  it('before it saved its state starts a job again that still runs: the attempt goes back, nothing runs on', async () => {
+    const place = placeAt();
+    const job = await place.begin('echo run >> runs; while :; do date +%s%N > beat; sleep 0.05; done');
+    await appears(job.file('runs'));
+    await site().killController(cluster);
+    await site().startController(cluster);
+    const end = await place.endOf(job.ref);
+    expect(end.state === 'ended' ? (end.exitCode ?? 75) : 0).not.toBe(0);
+    await place.executor.kill(job.ref);
+    const beat = readFileSync(job.file('beat'), 'utf8');
+    await sleep(500);
+    expect(readFileSync(job.file('beat'), 'utf8')).toBe(beat);
+    expect(linesOf(job.file('runs'))).toEqual(['run']);
+    // Slurm drains a node on which it finds a job of which it does not know; an operator takes it back.
+    await site()
+      .run(cluster, 'scontrol', ['update', `nodename=${cluster}-n1`, 'state=resume'])
+      .catch(() => '');
+  });
+
   it('while an agent ends its programs: they end all the same', async () => {
     const place = placeAt();
     const job = await place.begin('touch up; while :; do date +%s%N > beat; sleep 0.05; done');
     await appears(job.file('up'));
-    await site().killController(cluster);
+    await killSaved();
     const killing = place.executor.kill(job.ref);
     await until('it is over', async () => {
       const beat = linesOf(job.file('beat'))[0];
