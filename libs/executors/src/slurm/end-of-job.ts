@@ -32,6 +32,20 @@ function causeOf(why: string, exitCode: number): EndCause | undefined {
   return undefined;
 }
 
+/**
+ * Why a program failed that Slurm was ending meanwhile: a job's processes are all told, its script not always. One
+ * that still saved its state goes on elsewhere, whatever Slurm's reason was.
+ */
+export function explainEnd(end: Ended, output: string, timeWasCut: boolean): Ended {
+  if (end.exitCode === 0 || end.cause !== undefined) return end;
+  const state = stateFromWords(output);
+  if (state === undefined) return end;
+  const bySlurm = endFromSlurm({ state, reason: '', exitCode: undefined, timeWasCut });
+  if (bySlurm.state !== 'ended' || bySlurm.cause === undefined) return end;
+  const kind = end.exitCode === requeueExitCode ? 'preempted' : bySlurm.cause.kind;
+  return { ...end, cause: { kind, detail: bySlurm.cause.detail } };
+}
+
 /** How Slurm says that a job ended whose script could not say it itself. */
 export interface SlurmEnd {
   readonly state: string;

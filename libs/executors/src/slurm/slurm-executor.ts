@@ -11,7 +11,7 @@ import type {
   SiteCapacity,
 } from '../executor.js';
 import { SlurmCommands } from './commands.js';
-import { endFromSlurm, readEnd, stateFromWords } from './end-of-job.js';
+import { endFromSlurm, explainEnd, readEnd, stateFromWords } from './end-of-job.js';
 import { ProgramFolders, type Submission } from './program-folders.js';
 import { phaseOf, type QueueEntry } from './queue.js';
 import { type QueueView, QueueWatch, taskKey } from './queue-watch.js';
@@ -196,8 +196,11 @@ export class SlurmExecutor implements Executor {
 
   private readOwnEnd(program: ProgramRef): ProgramStatus | undefined {
     const text = this.folders.file(program, 'end');
-    const end = text === undefined ? undefined : readEnd(text);
-    if (end !== undefined) this.ended.set(keyOf(program), end);
+    const told = text === undefined ? undefined : readEnd(text);
+    const submission = told === undefined ? undefined : this.folders.read(program);
+    if (told === undefined || submission === undefined) return told;
+    const end = explainEnd(told, readOutput(this.folders.slurmOutput(submission)), submission.timeWasCut);
+    this.ended.set(keyOf(program), end);
     return end;
   }
 

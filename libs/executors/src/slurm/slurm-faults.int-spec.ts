@@ -6,11 +6,11 @@ import { afterAll, beforeAll, describe, expect, it as plainIt } from 'vitest';
 import { appears, commandsWith, linesOf, sleep, slurmPlace, started, until } from './testing.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'beamtime-slurm-faults-'));
-const cluster = 'frail';
 let slurm: SlurmClusters | undefined;
 beforeAll(async () => {
-  // A job that has ended is forgotten at once, and no books are kept.
-  slurm = await startSlurm(`${cluster}:cpus=8,forget=2`);
+  // A job that has ended is forgotten at once, and no books are kept. A cluster for each test that breaks one.
+  const names = ['frail', 'waits', 'wiped', 'unsaved', 'ends'];
+  slurm = await startSlurm(...names.map((name) => `${name}:cpus=8,forget=2`));
 });
 afterAll(async () => {
   await slurm?.stop();
@@ -19,17 +19,17 @@ afterAll(async () => {
 
 const site = (): SlurmClusters => slurm as SlurmClusters;
 let places = 0;
-const placeAt = (more: Parameters<typeof slurmPlace>[2] = {}) =>
+const placeAt = (cluster: string, more: Parameters<typeof slurmPlace>[2] = {}) =>
   slurmPlace(join(folder, `place${++places}`), site().conf(cluster), more);
 /** Slurm has forgotten whatever has ended. */
-const forgotten = (): Promise<void> =>
+const forgotten = (cluster: string): Promise<void> =>
   until(
     'Slurm forgets',
     async () => (await site().run(cluster, 'squeue', ['-h', '-t', 'all'])) === '',
     90_000,
   );
 /** slurmctld saves what it knows some seconds later; one that is killed before that starts again what runs. */
-async function killSaved(): Promise<void> {
+async function killSaved(cluster: string): Promise<void> {
   const saved = join(dirname(site().conf(cluster)), 'state', 'job_state');
   const nowMs = Date.now();
   await until(
@@ -58,7 +58,7 @@ describe('a Slurm that fails', () => {
       'sbatch',
       `if mkdir ${folder}/late 2>/dev/null; then $real "$@" >/dev/null; sleep 60 & wait; fi\nexec $real "$@"`,
     );
-    const place = placeAt({ bin, commandTimeoutMs: 1_500 });
+    const place = placeAt('frail', { bin, commandTimeoutMs: 1_500 });
     const job = await place.begin('echo run >> runs; exit 4');
     expect(await place.endOf(job.ref)).toMatchObject({ exitCode: 4 });
     expect(linesOf(job.file('runs'))).toEqual(['run']);
@@ -70,11 +70,11 @@ describe('a Slurm that fails', () => {
       'sbatch',
       `if mkdir ${folder}/twice 2>/dev/null; then trap "" TERM; (sleep 3; exec $real "$@" >${folder}/twice/id) & exec sleep 60; fi\nexec $real "$@"`,
     );
-    const place = placeAt({ bin, commandTimeoutMs: 1_000, settleMs: 200 });
+    const place = placeAt('frail', { bin, commandTimeoutMs: 1_000, settleMs: 200 });
     const job = await place.begin('echo run >> runs; sleep 4; exit 5');
     await appears(join(folder, 'twice/id'));
     expect(await place.endOf(job.ref)).toMatchObject({ exitCode: 5 });
-    await until('no double is left', async () => (await site().run(cluster, 'squeue', ['-h'])) === '');
+    await until('no double is left', async () => (await site().run('frail', 'squeue', ['-h'])) === '');
     expect(linesOf(job.file('runs'))).toEqual(['run']);
   });
 
@@ -86,7 +86,7 @@ describe('a Slurm that fails', () => {
       `trap "" TERM; cp "\${@: -1}" ${folder}/kept.sh; set -- "\${@:1:$#-1}" ${folder}/kept.sh
        (sleep 3; exec $real --begin=now+60 "$@" >${folder}/never-id) & exec sleep 60`,
     );
-    const place = placeAt({ bin, commandTimeoutMs: 500, settleMs: 100, submitTries: 1 });
+    const place = placeAt('frail', { bin, commandTimeoutMs: 500, settleMs: 100, submitTries: 1 });
     const answer = await place.executor.start(place.prepare('touch ran').spec);
     expect(answer.ok ? '' : answer.error.detail).toContain('did not answer within');
     expect(place.executor.unavailable()).toContain('takes no jobs now');
@@ -94,28 +94,28 @@ describe('a Slurm that fails', () => {
       'it turns up',
       () => existsSync(join(folder, 'never-id')) && linesOf(join(folder, 'never-id'))[0] !== '',
     );
-    await until('and is cancelled', async () => (await site().run(cluster, 'squeue', ['-h'])) === '');
+    await until('and is cancelled', async () => (await site().run('frail', 'squeue', ['-h'])) === '');
   });
 
   it('to keep books still tells how a job ended that it has forgotten', async () => {
-    const place = placeAt();
+    const place = placeAt('frail');
     const [well, cancelled] = [await place.begin('exit 6'), await place.begin('touch up; exec sleep 600')];
     await appears(cancelled.file('up'));
     // Behind the back of the agent, which does not look until nothing is left to see.
-    await site().run(cluster, 'scancel', [`--name=${nameOf(cancelled.ref)}`]);
-    await forgotten();
+    await site().run('frail', 'scancel', [`--name=${nameOf(cancelled.ref)}`]);
+    await forgotten('frail');
     expect(await place.endOf(well.ref)).toMatchObject({ state: 'ended', exitCode: 6 });
     expect(await place.endOf(cancelled.ref)).toMatchObject({ cause: { kind: 'cancelled' } });
   });
 });
 
-describe('a controller that is killed', () => {
+describe.concurrent('a controller that is killed', () => {
   it('is waited for: what runs is not lost, what is started meanwhile is started once', async () => {
-    const place = placeAt({ commandTimeoutMs: 3_000 });
+    const place = placeAt('waits', { commandTimeoutMs: 3_000 });
     const running = await place.begin('touch up; sleep 12; exit 7');
     const longer = await place.begin('touch up; while :; do sleep 0.05; done');
     await Promise.all([appears(running.file('up')), appears(longer.file('up'))]);
-    await site().killController(cluster);
+    await site().killController('waits');
     await until(
       'it is not known how it is',
       async () => (await place.executor.poll(longer.ref)).state === 'unknown',
@@ -125,7 +125,7 @@ describe('a controller that is killed', () => {
     const starting = place.executor.start(spec);
     // Its end needs no controller.
     expect(await place.endOf(running.ref)).toMatchObject({ state: 'ended', exitCode: 7 });
-    await site().startController(cluster);
+    await site().startController('waits');
     const ref = started(await starting);
     expect(await place.endOf(ref)).toMatchObject({ state: 'ended', exitCode: 8 });
     expect(linesOf(join(workdir, 'runs'))).toEqual(['run']);
@@ -138,11 +138,11 @@ describe('a controller that is killed', () => {
   });
 
   it('and has lost all it knew: the job is reported gone, and nothing of it runs on', async () => {
-    const place = placeAt();
+    const place = placeAt('wiped');
     const job = await place.begin('touch up; while :; do date +%s%N > beat; sleep 0.05; done');
     await appears(job.file('up'));
-    await site().killController(cluster);
-    await site().startController(cluster, { wipe: true });
+    await site().killController('wiped');
+    await site().startController('wiped', { wipe: true });
     const end = await place.endOf(job.ref);
     expect(end.state === 'vanished' || (end.state === 'ended' && end.exitCode !== 0)).toBe(true);
     await place.executor.kill(job.ref);
@@ -155,11 +155,11 @@ describe('a controller that is killed', () => {
   });
 
   it('before it saved its state starts a job again that still runs: the attempt goes back, nothing runs on', async () => {
-    const place = placeAt();
+    const place = placeAt('unsaved');
     const job = await place.begin('echo run >> runs; while :; do date +%s%N > beat; sleep 0.05; done');
     await appears(job.file('runs'));
-    await site().killController(cluster);
-    await site().startController(cluster);
+    await site().killController('unsaved');
+    await site().startController('unsaved');
     const end = await place.endOf(job.ref);
     expect(end.state === 'ended' ? (end.exitCode ?? 75) : 0).not.toBe(0);
     await place.executor.kill(job.ref);
@@ -167,24 +167,20 @@ describe('a controller that is killed', () => {
     await sleep(500);
     expect(readFileSync(job.file('beat'), 'utf8')).toBe(beat);
     expect(linesOf(job.file('runs'))).toEqual(['run']);
-    // Slurm drains a node on which it finds a job of which it does not know; an operator takes it back.
-    await site()
-      .run(cluster, 'scontrol', ['update', `nodename=${cluster}-n1`, 'state=resume'])
-      .catch(() => '');
   });
 
   it('while an agent ends its programs: they end all the same', async () => {
-    const place = placeAt();
+    const place = placeAt('ends');
     const job = await place.begin('touch up; while :; do date +%s%N > beat; sleep 0.05; done');
     await appears(job.file('up'));
-    await killSaved();
+    await killSaved('ends');
     const killing = place.executor.kill(job.ref);
     await until('it is over', async () => {
       const beat = linesOf(job.file('beat'))[0];
       await sleep(400);
       return linesOf(job.file('beat'))[0] === beat;
     });
-    await site().startController(cluster);
+    await site().startController('ends');
     await killing;
     expect(await place.executor.poll(job.ref)).toMatchObject({ state: 'ended', exitCode: null });
   });
