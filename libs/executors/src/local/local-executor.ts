@@ -16,6 +16,7 @@ import { err, ok, problem, type Result } from '@beamtime/kernel';
 import {
   type CannotStart,
   type Executor,
+  gangSize,
   outputFiles,
   type ProgramRef,
   type ProgramSignal,
@@ -23,6 +24,7 @@ import {
   type ProgramStatus,
 } from '../executor.js';
 import { programEnvironment } from '../program-environment.js';
+import { gangLauncher } from './gang-launcher.js';
 import { groupIsAlive, identifyProcess, isAlive, type ProcessIdentity } from './process-identity.js';
 
 export interface LocalExecutorOptions {
@@ -64,22 +66,22 @@ export class LocalExecutor implements Executor {
     const [command, ...args] = this.options.command;
     if (command === undefined)
       return err(problem('executor.cannot-start', 'No runner command is configured'));
-    const child = this.spawn(
-      command,
-      [...args, spec.kind, '--job', spec.jobFile, '--workdir', spec.workdir],
-      spec,
-    );
+    const words = [command, ...args, spec.kind, '--job', spec.jobFile, '--workdir', spec.workdir];
+    const size = gangSize(spec);
+    const [program = command, ...rest] =
+      size === 1 ? words : [process.execPath, '-e', gangLauncher, '--', String(size), ...words];
+    const child = this.spawn(program, rest, spec);
     const failed = await started(child);
-    const process =
+    const identity =
       child.pid === undefined ? undefined : (identifyProcess(child.pid) ?? endedAlready(child.pid));
-    if (failed !== undefined || process === undefined) {
+    if (failed !== undefined || identity === undefined) {
       return err(
         problem('executor.cannot-start', `${command} cannot be started: ${failed?.message ?? 'no process'}`),
       );
     }
-    const ref = { jobId: spec.jobId, attempt: spec.attempt, handle: JSON.stringify(process) };
-    this.keep({ jobId: spec.jobId, attempt: spec.attempt, process });
-    this.watch(ref, process);
+    const ref = { jobId: spec.jobId, attempt: spec.attempt, handle: JSON.stringify(identity) };
+    this.keep({ jobId: spec.jobId, attempt: spec.attempt, process: identity });
+    this.watch(ref, identity);
     child.once('exit', (exitCode, signal) => this.end(ref, exitCode, signal));
     // It may have ended while we looked at it.
     if (child.exitCode !== null || child.signalCode !== null) this.end(ref, child.exitCode, child.signalCode);
