@@ -19,7 +19,8 @@ import { problemOf } from './decide-round.js';
 import { submitControl } from './show-catalogue.js';
 
 const trainingTimeoutMs = 600_000;
-const recoveryTimeoutMs = 90_000;
+/** Lease and skew, a cycle, and the start of the program, on a machine that may be busy. */
+const recoveryTimeoutMs = Math.max(90_000, 10 * Number(process.env['BEAMTIME_LEASE_TTL_MS'] ?? 0));
 const pollMs = 400;
 /** The agent is killed when one of its jobs is this far: late enough to have something to lose. */
 const killBetween = [0.25, 0.85] as const;
@@ -138,6 +139,7 @@ export async function trainWithFault(world: World, suiteId: string, steps: numbe
   const progress = narrator.progress('training');
   const startedMs = Date.now();
   let fault: Promise<Fault> | undefined;
+  let faultFailed: Error | undefined;
   try {
     for (;;) {
       const page = await starter.api.call(listJobs, { query: { suiteId, limit: 500 } });
@@ -149,6 +151,11 @@ export async function trainWithFault(world: World, suiteId: string, steps: numbe
         victimOf(training, world.clusters, steps) === undefined
           ? undefined
           : breakAndRecover(world, training, steps);
+      // Awaited below; a failure before that ends the loop as soon as it is seen, and in order.
+      fault?.catch((error: unknown) => {
+        faultFailed = error as Error;
+      });
+      if (faultFailed !== undefined) throw faultFailed;
       if (training.length > 0 && training.every((j) => j.state === 'succeeded')) break;
       if (Date.now() - startedMs > trainingTimeoutMs)
         throw new Error('the training takes too long; see the logs');
