@@ -51,6 +51,14 @@ const steps = [
 if (process.env.npm_lifecycle_event === 'pretest')
   steps.push({ name: 'S3 test server', isDone: hasS3TestServer, run: installS3TestServer, optional: true });
 
+// In CI these tests must run; elsewhere they say that they were skipped. `--slurm`: the demo asks for it.
+const mustHaveSlurm = process.argv.includes('--slurm') || process.env.CI === 'true';
+if (
+  process.argv.includes('--slurm') ||
+  (process.env.npm_lifecycle_event === 'pretest' && (mustHaveSlurm || isRootOnDebian))
+)
+  steps.push({ name: 'Slurm', isDone: hasSlurm, run: installSlurm, optional: !mustHaveSlurm });
+
 async function main() {
   checkNode();
   if (steps.every((step) => step.isDone())) return;
@@ -117,11 +125,28 @@ async function installRedis() {
     throw new SetupError(
       'neither redis-server nor valkey-server is installed: install one (Debian, Ubuntu: sudo apt-get install redis-server; macOS: brew install redis), or set REDIS_URL to a running server.',
     );
-  await installDebianPackage('redis-server');
+  await installDebianPackages('redis-server');
 }
 
-/** Installs a package without letting Debian start it as a service: Beamtime starts its own, when it needs it. */
-async function installDebianPackage(name) {
+// --- Slurm, for the executor's tests and the demo on Slurm -------------------------------------------------------
+
+function hasSlurm() {
+  return ['slurmctld', 'slurmd', 'sbatch', 'srun', 'munged'].every(
+    (name) => findProgram([name]) !== undefined,
+  );
+}
+
+async function installSlurm() {
+  if (!isRootOnDebian)
+    throw new SetupError(
+      'Slurm is not installed, and only as root on Debian can it be from here: install slurm and munge (Debian, Ubuntu: sudo apt-get install --no-install-recommends slurm-wlm munge). It needs Linux.',
+    );
+  await installDebianPackages('slurm-wlm', 'munge');
+}
+
+/** Installs packages without letting Debian start them as services: Beamtime starts its own, when it needs them. */
+async function installDebianPackages(...names) {
+  const name = names.join(' ');
   const policyPath = '/usr/sbin/policy-rc.d';
   const setsPolicy = !existsSync(policyPath);
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
@@ -132,7 +157,7 @@ async function installDebianPackage(name) {
     if (setsPolicy) writeFileSync(policyPath, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
     whenInterrupted(removePolicy);
     await run(`looking for ${name} in Debian`, 'apt-get', [...wait, 'update'], { env, hint });
-    const install = [...wait, 'install', '-y', '--no-install-recommends', name];
+    const install = [...wait, 'install', '-y', '--no-install-recommends', ...names];
     await run(`installing ${name} from Debian`, 'apt-get', install, { env, hint });
   } finally {
     removePolicy();
@@ -274,7 +299,7 @@ async function makeEmptyVenv(folder) {
   const same = describePython(join(folder, 'bin', 'python'))?.version === python.version;
   if (same && works('pip')) return;
   const canMake = spawnSync(python.path, ['-c', 'import venv, ensurepip'], { stdio: 'ignore' }).status === 0;
-  if (!canMake && isRootOnDebian) await installDebianPackage('python3-venv');
+  if (!canMake && isRootOnDebian) await installDebianPackages('python3-venv');
   await run('making the Python environment', python.path, ['-m', 'venv', '--clear', folder], {
     hint: 'On Debian and Ubuntu virtual environments need a package of their own: sudo apt-get install python3-venv.',
   });

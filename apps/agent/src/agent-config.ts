@@ -1,10 +1,80 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { clusterPolicySchema, jobKinds } from '@beamtime/contracts';
+import { sbatchOptionFault } from '@beamtime/executors';
 import { parse } from 'yaml';
 import { z } from 'zod';
 
 const path = z.string().min(1).max(4_000);
+
+const slurmName = z
+  .string()
+  .regex(/^[A-Za-z0-9_][A-Za-z0-9_.,+-]{0,99}$/, 'a name as Slurm has them')
+  .optional();
+
+/** How jobs go to Slurm. Durations are the site's to choose; the defaults suit a busy one. */
+const slurmSchema = z
+  .strictObject({
+    partition: slurmName.describe('By default the default partition'),
+    account: slurmName,
+    qos: slurmName,
+    conf: path.optional().describe('slurm.conf, where Slurm does not find it by itself (SLURM_CONF)'),
+    bin: path.optional().describe("Folder of Slurm's commands, where PATH does not hold them"),
+    gpuType: slurmName.describe('As in --gres=gpu:TYPE:N; by default any'),
+    cpusPerGpu: z
+      .number()
+      .int()
+      .min(1)
+      .max(1_024)
+      .optional()
+      .describe('CPUs for a GPU, or of a slot; by default 1'),
+    memoryMiBPerGpu: z.number().int().min(1).max(100_000_000).optional(),
+    options: z
+      .array(
+        z.string().superRefine((option, context) => {
+          const fault = sbatchOptionFault(option);
+          if (fault !== null) context.addIssue({ code: 'custom', message: fault });
+        }),
+      )
+      .max(40)
+      .optional()
+      .describe('More options for sbatch, as --constraint=a100'),
+    setup: z
+      .array(z.string().min(1).max(4_000))
+      .max(50)
+      .optional()
+      .describe('Shell lines before each program, as module load cuda'),
+    pollSeconds: z
+      .number()
+      .min(0.1)
+      .max(300)
+      .optional()
+      .describe('How often squeue is asked, for all jobs together; by default 5'),
+    commandTimeoutSeconds: z.number().min(1).max(600).optional().describe('By default 30'),
+    arrayTasksMax: z
+      .number()
+      .int()
+      .min(1)
+      .max(10_000)
+      .optional()
+      .describe('Jobs submitted as one array; by default 200'),
+    pendingSecondsMax: z
+      .number()
+      .int()
+      .min(10)
+      .max(2_592_000)
+      .optional()
+      .describe("A job that waits longer in Slurm's queue goes back; by default 14400"),
+    orphanSeconds: z
+      .number()
+      .int()
+      .min(0)
+      .max(604_800)
+      .optional()
+      .describe('Jobs end when the agent has been gone for so long; by default 900, 0 for never'),
+  })
+  .describe('Slurm, by its commands');
+export type SlurmConfig = z.output<typeof slurmSchema>;
 
 /** The agent's one file. Relative paths are relative to the file. */
 export const agentConfigSchema = z
@@ -16,16 +86,32 @@ export const agentConfigSchema = z
     stateDir: path.default('agent-state').describe('Folder for running attempts and fetched inputs'),
     gpus: z
       .strictObject({
-        count: z.number().int().min(0).max(1_000_000).describe('GPUs, or slots on a machine without'),
-        type: z.string().min(1).max(60).default('cpu'),
+        count: z
+          .number()
+          .int()
+          .min(0)
+          .max(1_000_000)
+          .nullable()
+          .default(null)
+          .describe(
+            'GPUs, or slots on a machine without; with Slurm by default what Slurm has, and at most that',
+          ),
+        type: z
+          .string()
+          .min(1)
+          .max(60)
+          .nullable()
+          .default(null)
+          .describe('By default cpu, or what Slurm says'),
         memoryMiB: z.number().int().min(0).nullable().default(null),
         devices: z
           .array(z.union([z.string(), z.number()]))
           .optional()
-          .describe('Names for CUDA_VISIBLE_DEVICES, one per GPU'),
+          .describe('Names for CUDA_VISIBLE_DEVICES, one per GPU; not with Slurm'),
       })
+      .default({ count: null, type: null, memoryMiB: null })
       .describe('What this cluster offers'),
-    executor: z.enum(['local']).default('local'),
+    executor: z.union([z.enum(['local', 'slurm']), z.strictObject({ slurm: slurmSchema })]).default('local'),
     runner: z
       .strictObject({
         command: z.array(z.string().min(1)).min(1).describe('Command line of the runner'),
@@ -51,8 +137,9 @@ export const agentConfigSchema = z
 
 export type AgentConfig = Omit<
   z.output<typeof agentConfigSchema>,
-  'key' | 'keyFile' | 'keyEnv' | 'policy'
+  'key' | 'keyFile' | 'keyEnv' | 'policy' | 'executor'
 > & {
+  readonly executor: 'local' | { readonly slurm: SlurmConfig };
   readonly key: string;
   readonly policy: z.output<typeof clusterPolicySchema>;
 };
@@ -75,8 +162,19 @@ export function loadAgentConfig(
   }
   const { key: _key, keyFile: _keyFile, keyEnv: _keyEnv, policy, ...config } = parsed.data;
   const [command = '', ...args] = config.runner.command;
+  const { executor, gpus } = config;
+  const slurm = executor === 'local' ? undefined : executor === 'slurm' ? {} : executor.slurm;
+  if (slurm === undefined && gpus.count === null)
+    throw new AgentConfigError(
+      `${file} is not a valid agent configuration:\n  gpus.count: how many GPUs, or slots, this machine offers`,
+    );
+  if (slurm !== undefined && gpus.devices !== undefined)
+    throw new AgentConfigError(
+      `${file} is not a valid agent configuration:\n  gpus.devices: Slurm gives out GPUs itself`,
+    );
   return {
     ...config,
+    executor: slurm === undefined ? 'local' : { slurm: inFolder(slurm, folder) },
     key: keyOf(parsed.data, folder, env),
     stateDir: resolve(folder, config.stateDir),
     runner: {
@@ -92,6 +190,15 @@ export function loadAgentConfig(
       secondsPerJobMax: policy.secondsPerJobMax ?? null,
       hoursUtc: policy.hoursUtc ?? null,
     },
+  };
+}
+
+function inFolder(slurm: SlurmConfig, folder: string): SlurmConfig {
+  const { conf, bin } = slurm;
+  return {
+    ...slurm,
+    ...(conf === undefined ? {} : { conf: resolve(folder, conf) }),
+    ...(bin === undefined ? {} : { bin: resolve(folder, bin) }),
   };
 }
 

@@ -8,6 +8,7 @@ import { readEvent } from './attempt-run.js';
 import { FollowFile } from './follow-file.js';
 import { GpuSlots } from './gpu-slots.js';
 import { Lease } from './lease.js';
+import { Offering } from './offering.js';
 import { outcomeOf } from './outcome.js';
 import { type Offer, refusalOf } from './own-policy.js';
 
@@ -131,6 +132,87 @@ describe('the end of a program', () => {
   });
 });
 
+describe('the end of a program of a batch system', () => {
+  const causedBy = (
+    kind: 'preempted' | 'not-started' | 'time-limit' | 'out-of-memory' | 'node-failed' | 'cancelled',
+    job = 'train',
+  ) =>
+    outcomeOf({
+      kind: job,
+      status: { state: 'ended', exitCode: null, signal: null, cause: { kind, detail: 'as Slurm says' } },
+      wish: undefined,
+      failed: undefined,
+      stderrTail: '',
+    });
+
+  it("goes back when its place was lost, and fails at the job's own bound", () => {
+    expect(causedBy('preempted')).toEqual({ state: 'preempted', reason: 'as Slurm says' });
+    expect(causedBy('not-started').state).toBe('preempted');
+    expect(causedBy('time-limit')).toMatchObject({ state: 'failed', retriable: false });
+    expect(causedBy('time-limit', 'serve').state).toBe('succeeded');
+    for (const kind of ['out-of-memory', 'node-failed', 'cancelled'] as const)
+      expect(causedBy(kind)).toMatchObject({ state: 'failed', retriable: true, reason: 'as Slurm says' });
+  });
+
+  it('that vanished is told with the reason', () => {
+    const status = { state: 'vanished' as const, reason: 'Slurm no longer knows its job' };
+    const outcome = outcomeOf({ kind: 'train', status, wish: undefined, failed: undefined, stderrTail: '' });
+    expect(outcome).toMatchObject({ state: 'failed', retriable: true });
+    expect(outcome.reason).toContain('Slurm no longer knows its job');
+  });
+});
+
+describe('what a cluster with a batch system offers', () => {
+  const config = (count: number | null) =>
+    ({ gpus: { count, type: null, memoryMiB: null } }) as unknown as ConstructorParameters<
+      typeof Offering
+    >[0];
+  const capacity = {
+    gpus: 4,
+    gpuType: 'a100',
+    cpus: 64,
+    memoryMiB: 1_000,
+    nodes: 1,
+    draining: null as string | null,
+  };
+  const executor = (now: () => typeof capacity) =>
+    ({ kind: 'slurm', capacity: () => Promise.resolve(now()) }) as unknown as ConstructorParameters<
+      typeof Offering
+    >[1];
+
+  it('is what that has; the file lowers it, and a file that claims more is corrected and told', async () => {
+    const said: string[] = [];
+    const offer = async (count: number | null) => {
+      const offering = new Offering(
+        config(count),
+        executor(() => capacity),
+        (_level, words) => said.push(words),
+      );
+      await offering.refresh();
+      return offering.inventory();
+    };
+    expect(await offer(null)).toMatchObject({ gpus: 4, gpuType: 'a100', cpus: 64, executor: 'slurm' });
+    expect((await offer(2)).gpus).toBe(2);
+    expect(said.some((words) => words.includes('claims more'))).toBe(false);
+    expect((await offer(9)).gpus).toBe(4);
+    expect(said.some((words) => words.includes('claims more'))).toBe(true);
+  });
+
+  it('drains while no node takes work', async () => {
+    let now = { ...capacity, gpus: 0, draining: 'no node takes work' as string | null };
+    const offering = new Offering(
+      config(null),
+      executor(() => now),
+      () => undefined,
+    );
+    await offering.refresh();
+    expect(offering.draining).toBe(true);
+    now = capacity;
+    await offering.refresh();
+    expect(offering.draining).toBe(false);
+  });
+});
+
 describe('a growing file', () => {
   it('is read line by line however it is cut', async () => {
     const file = join(folder, 'out');
@@ -182,6 +264,19 @@ describe('the configuration of an agent', () => {
     expect(config).toMatchObject({ key: 'bta_secret', stateDir: join(folder, 'agent-state') });
     expect(config.runner.command[0]).toBe(join(folder, 'venv/bin/python'));
     expect(config.policy.consortium).toBe(true);
+  });
+
+  it('takes Slurm by name or with what a site needs, and knows what may be set', () => {
+    const head = 'facility: http://f.example\nkey: bta_secret\n';
+    expect(load(`${head}executor: slurm`)).toMatchObject({ executor: { slurm: {} }, gpus: { count: null } });
+    const slurm = (text: string) => load(`${head}executor: { slurm: { ${text} } }`).executor;
+    expect(slurm('partition: gpu, conf: slurm.conf, options: ["--constraint=a100"]')).toMatchObject({
+      slurm: { partition: 'gpu', conf: join(folder, 'slurm.conf'), options: ['--constraint=a100'] },
+    });
+    expect(() => slurm('options: ["--time=1"]')).toThrow(/--time cannot be set here/);
+    expect(() => slurm('partition: "a b"')).toThrow(/partition/);
+    expect(() => load(`${head}executor: local`)).toThrow(/gpus.count/);
+    expect(() => load(`${head}executor: slurm\ngpus: { devices: [0] }`)).toThrow(/gpus.devices/);
   });
 
   it('names every fault', () => {

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
-import { cpus, hostname, totalmem } from 'node:os';
 import { join } from 'node:path';
 import {
   type AgentTimes,
@@ -19,6 +18,7 @@ import { Facility, Fenced, isPassing, KeyRefused } from './facility.js';
 import { GpuSlots } from './gpu-slots.js';
 import { InputCache } from './input-cache.js';
 import type { Log } from './log.js';
+import { Offering } from './offering.js';
 import { refusalOf } from './own-policy.js';
 import { pause } from './pause.js';
 import { ServeTunnels } from './tunnel/serve-tunnels.js';
@@ -46,6 +46,7 @@ export class Agent {
   private draining = false;
   /** What the last answer said, and need not be said again: offers that find no GPU yet, stops under way. */
   private heard: Heard[] = [];
+  private readonly offer: Offering;
 
   constructor(
     private readonly config: AgentConfig,
@@ -53,12 +54,15 @@ export class Agent {
     private readonly log: Log,
   ) {
     this.facility = new Facility(config.facility.replace(/\/$/, ''), config.key);
-    this.slots = new GpuSlots(config.gpus.count);
+    this.offer = new Offering(config, executor, log);
+    this.slots = new GpuSlots(0);
     this.cache = new InputCache(join(config.stateDir, 'cache'), config.cacheBytesMax);
   }
 
   /** Runs until stopped. Throws Fenced when a newer agent took over, KeyRefused when the key is of no use. */
   async run(): Promise<void> {
+    await this.offer.begin(this.stopping.signal);
+    if (this.stopping.signal.aborted) return;
     const stopped = await this.endLeftovers();
     const registration = await this.register(stopped);
     const { incarnation, gatewayUrls } = registration;
@@ -105,15 +109,16 @@ export class Agent {
     const folder = join(this.config.stateDir, 'attempts');
     await mkdir(folder, { recursive: true });
     const stopped = new Map<string, AttemptRef>();
-    for (const left of await this.executor.leftovers()) {
-      this.log('warn', 'ending what an earlier agent left behind', {
-        job: left.jobId,
-        attempt: left.attempt,
-      });
-      await this.executor.kill(left);
-      await this.executor.forget(left);
-      stopped.set(`${left.jobId}.${left.attempt}`, { jobId: left.jobId, attempt: left.attempt });
-    }
+    const left = await this.executor.leftovers();
+    await Promise.all(
+      left.map(async (program) => {
+        const { jobId, attempt } = program;
+        this.log('warn', 'ending what an earlier agent left behind', { job: jobId, attempt });
+        await this.executor.kill(program);
+        await this.executor.forget(program);
+        stopped.set(`${jobId}.${attempt}`, { jobId, attempt });
+      }),
+    );
     for (const name of await readdir(folder)) {
       const match = /^(job_[0-9a-z]{26})\.(\d+)$/.exec(name);
       if (match?.[1] !== undefined) stopped.set(name, { jobId: match[1], attempt: Number(match[2]) });
@@ -195,23 +200,19 @@ export class Agent {
   }
 
   private offering(): { inventory: ClusterInventory; policy: AgentConfig['policy'] } {
-    const { gpus, policy } = this.config;
-    return {
-      policy,
-      inventory: {
-        gpus: gpus.count,
-        gpuType: gpus.type,
-        gpuMemoryMiB: gpus.memoryMiB,
-        executor: this.executor.kind,
-        hostName: hostname().slice(0, 255),
-        cpus: Math.max(1, cpus().length),
-        memoryMiB: Math.max(1, Math.floor(totalmem() / 1_048_576)),
-      },
-    };
+    this.offer.refreshWhenOld();
+    const inventory = this.offer.inventory();
+    this.slots.resize(inventory.gpus);
+    return { policy: this.config.policy, inventory };
   }
 
   private isDraining(): boolean {
-    return this.draining || this.stopping.signal.aborted || existsSync(join(this.config.stateDir, drainFile));
+    return (
+      this.draining ||
+      this.stopping.signal.aborted ||
+      this.offer.draining ||
+      existsSync(join(this.config.stateDir, drainFile))
+    );
   }
 
   private obey(answer: SyncAnswer, sentAtMs: number, registration: Registration): void {
@@ -237,11 +238,12 @@ export class Agent {
 
   private consider(offer: SyncAnswer['offers'][number], registration: Registration): void {
     if (this.runs.has(keyOf(offer)) || this.tunnels === undefined) return;
-    const refusal = refusalOf(offer, this.config.policy, {
-      gpus: this.slots.count,
-      draining: this.isDraining(),
-      hourUtc: new Date().getUTCHours(),
-    });
+    const refusal =
+      refusalOf(offer, this.config.policy, {
+        gpus: this.slots.count,
+        draining: this.isDraining(),
+        hourUtc: new Date().getUTCHours(),
+      }) ?? this.executor.unavailable();
     if (refusal !== null) {
       void declineOffer(this.facility, offer, registration.incarnation, refusal, this.log);
       return;

@@ -117,7 +117,7 @@ export class AttemptRun {
   }
 
   private async work(): Promise<Outcome> {
-    const assignment = await this.accept();
+    const assignment = listeningAt(this.place.executor.listenHost, await this.accept());
     await this.enter('staging');
     await this.stage(assignment);
     if (this.wish?.kind === 'cancel') return { state: 'cancelled', reason: this.wish.reason };
@@ -135,7 +135,6 @@ export class AttemptRun {
     });
     if (!started.ok) return { state: 'failed', reason: started.error.detail, retriable: true };
     this.program = started.value;
-    await this.enter('running');
     const status = await this.follow(started.value, assignment);
     return outcomeOf({
       kind: assignment.runner.kind,
@@ -180,11 +179,16 @@ export class AttemptRun {
   private async follow(program: ProgramRef, assignment: AttemptAssignment): Promise<ProgramStatus> {
     const stdout = new FollowFile(join(this.workdir, outputFiles.stdout));
     const stderr = new FollowFile(join(this.workdir, outputFiles.stderr));
-    const endsAtMs = performance.now() + assignment.secondsLeft * 1000;
+    // Counted from its beginning, not from when it joined the queue of a batch system.
+    let endsAtMs = Number.POSITIVE_INFINITY;
     for (;;) {
       this.abort.signal.throwIfAborted();
       const status = await this.place.executor.poll(program);
       const over = status.state === 'ended' || status.state === 'vanished';
+      if (this.state !== 'running' && (status.state === 'running' || hasRun(status))) {
+        endsAtMs = performance.now() + assignment.secondsLeft * 1000;
+        await this.enter('running');
+      }
       for (const line of await stdout.lines(over)) await this.takeLine(line);
       for (const line of await stderr.lines(over)) this.takeError(line);
       if (over) return status;
@@ -193,14 +197,17 @@ export class AttemptRun {
         throw new Error(`the program printed more than ${outputBytesMax} bytes`);
       }
       if (this.outputs.failed !== undefined) throw this.outputs.failed;
-      await this.pursueWish(program);
+      await this.pursueWish(program, status);
       await pause(lookEveryMs, this.abort.signal);
     }
   }
 
-  private async pursueWish(program: ProgramRef): Promise<void> {
+  private async pursueWish(program: ProgramRef, status: ProgramStatus): Promise<void> {
     if (this.wish === undefined) return;
-    if (!this.wish.told) {
+    if (status.state === 'pending') {
+      // It has nothing to save.
+      await this.place.executor.kill(program);
+    } else if (!this.wish.told) {
       this.wish.told = true;
       this.say('info', `asked to end: ${this.wish.reason}`);
       await this.place.executor.signal(program, this.wish.kind === 'preempt' ? 'checkpoint' : 'stop');
@@ -216,17 +223,19 @@ export class AttemptRun {
       return;
     }
     if (event.kind === 'failed') this.failedEvent = event;
-    if (event.kind === 'ready') this.openTunnel(event);
+    if (event.kind === 'ready') await this.openTunnel(event);
     await this.outputs.take(event);
     // Results have an entry of their own and may be large.
     if (event.kind !== 'evaluation') this.reporter.event(event);
   }
 
-  private openTunnel(event: Extract<RunnerEvent, { kind: 'ready' }>): void {
-    const { jobId, attempt } = this;
+  private async openTunnel(event: Extract<RunnerEvent, { kind: 'ready' }>): Promise<void> {
+    const { jobId, attempt, program } = this;
+    if (program === undefined) return;
+    const host = await this.place.executor.addressOf(program);
     this.place.tunnels.open(
       { jobId, attempt, incarnation: this.place.incarnation },
-      { port: event.port, token: this.serveToken, revisions: event.revisions },
+      { host, port: event.port, token: this.serveToken, revisions: event.revisions },
     );
   }
 
@@ -284,6 +293,18 @@ export class AttemptRun {
   private say(...[level, message, fields]: Parameters<Log>): void {
     this.place.log(level, message, { job: this.jobId, attempt: this.attempt, ...fields });
   }
+}
+
+/** A served model listens where its executor can reach it: on a node of a batch system, not on loopback. */
+function listeningAt(listenHost: Executor['listenHost'], assignment: AttemptAssignment): AttemptAssignment {
+  const { runner } = assignment;
+  if (runner.kind !== 'serve') return assignment;
+  return { ...assignment, runner: { ...runner, serve: { ...runner.serve, host: listenHost } } };
+}
+
+/** Ended too quickly to be seen running; one that a batch system never began has not run. */
+function hasRun(status: ProgramStatus): boolean {
+  return status.state === 'ended' && status.exitCode !== null;
 }
 
 /** The event that a line holds; anything else that a program prints is text. */

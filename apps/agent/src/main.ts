@@ -1,4 +1,10 @@
-import { LocalExecutor } from '@beamtime/executors';
+import {
+  type Executor,
+  LocalExecutor,
+  SiteUnknown,
+  SlurmExecutor,
+  type SlurmOptions,
+} from '@beamtime/executors';
 import { Command } from 'commander';
 import { Agent } from './agent.js';
 import { type AgentConfig, AgentConfigError, loadAgentConfig } from './agent-config.js';
@@ -28,19 +34,30 @@ async function runAgent(file: string): Promise<void> {
   }
 }
 
-function executorOf(config: AgentConfig): LocalExecutor {
+function executorOf(config: AgentConfig): Executor {
+  const { command, passEnv } = config.runner;
+  const common = { command, passEnv, stateDir: config.stateDir };
+  if (config.executor !== 'local') {
+    const { pollSeconds, commandTimeoutSeconds, ...slurm } = config.executor.slurm;
+    const given = Object.fromEntries(Object.entries(slurm).filter(([, value]) => value !== undefined));
+    return new SlurmExecutor({
+      ...common,
+      ...(given as Partial<SlurmOptions>),
+      ...(pollSeconds === undefined ? {} : { pollMs: pollSeconds * 1000 }),
+      ...(commandTimeoutSeconds === undefined ? {} : { commandTimeoutMs: commandTimeoutSeconds * 1000 }),
+    });
+  }
   const { devices } = config.gpus;
-  return new LocalExecutor({
-    command: config.runner.command,
-    passEnv: config.runner.passEnv,
-    stateDir: config.stateDir,
-    ...(devices === undefined ? {} : { devices: devices.map(String) }),
-  });
+  return new LocalExecutor({ ...common, ...(devices === undefined ? {} : { devices: devices.map(String) }) });
 }
 
 function explain(error: unknown): number {
   if (error instanceof AgentConfigError) {
     logToStderr('error', error.message);
+    return exitCodes.config;
+  }
+  if (error instanceof SiteUnknown) {
+    logToStderr('error', `the cluster's Slurm does not fit the agent's file: ${error.message}`);
     return exitCodes.config;
   }
   if (error instanceof KeyRefused) {

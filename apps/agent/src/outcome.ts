@@ -1,5 +1,5 @@
 import { runnerExitCodes } from '@beamtime/contracts';
-import type { ProgramStatus } from '@beamtime/executors';
+import type { EndCause, ProgramStatus } from '@beamtime/executors';
 
 /** Why this side asked a program to end. */
 export interface StopWish {
@@ -36,15 +36,36 @@ export function outcomeOf(ending: Ending): Outcome {
     if (kind === 'serve') return { state: 'succeeded', reason: wish.reason, ...code };
     return { state: 'failed', reason: wish.reason, retriable: false, ...code };
   }
+  const cause = status.state === 'ended' && ending.failed === undefined ? status.cause : undefined;
+  if (cause !== undefined) return { ...afterCause(cause, kind), ...code };
   const reason =
     ending.failed === undefined ? unexplained(ending) : `${ending.failed.code}: ${ending.failed.detail}`;
   return { state: 'failed', reason, retriable: exitCode !== runnerExitCodes.badInput, ...code };
 }
 
+/** A batch system ended it. Its place is what was lost, unless the job's own bound was reached. */
+function afterCause({ kind: cause, detail }: EndCause, kind: string): Outcome {
+  switch (cause) {
+    case 'preempted':
+    case 'not-started':
+      return { state: 'preempted', reason: detail };
+    case 'time-limit':
+      if (kind === 'serve') return { state: 'succeeded', reason: detail };
+      return { state: 'failed', reason: detail, retriable: false };
+    case 'out-of-memory':
+    case 'node-failed':
+    case 'cancelled':
+      return { state: 'failed', reason: detail, retriable: true };
+  }
+}
+
 function unexplained({ status, stderrTail }: Ending): string {
   const tail = stderrTail.trim().split('\n').slice(-5).join('\n');
   const said = tail === '' ? '' : `; its last words: ${tail}`;
-  if (status.state !== 'ended') return `the program vanished without a trace${said}`;
+  if (status.state !== 'ended') {
+    const why = status.state === 'vanished' && status.reason !== undefined ? `: ${status.reason}` : '';
+    return `the program vanished without a trace${why}${said}`;
+  }
   if (status.signal === 'SIGKILL') return `the program was killed (SIGKILL), as when memory runs out${said}`;
   if (status.signal !== null) return `the program was ended by ${status.signal}${said}`;
   if (status.exitCode === runnerExitCodes.requeue) return 'the program was interrupted by somebody else';

@@ -6,6 +6,7 @@ import { createApiClient, lendToOperations } from '@beamtime/contracts';
 import { type Child, endChild, startChild } from './child-process.js';
 import { type Checked, CheckFailed, createNarrator, duration } from './narrate.js';
 import { renderReport } from './render-report.js';
+import { endSlurm, requireSlurm, SlurmMissing } from './slurm-clusters.js';
 import { checkTheBooks } from './steps/check-books.js';
 import { decideRound } from './steps/decide-round.js';
 import { foundConsortium } from './steps/found-consortium.js';
@@ -24,15 +25,18 @@ three labs, a vote, training on two clusters through a real fault, access, use, 
 
   --corpus DIR      train on your own text: one UTF-8 file per language, named deu.txt, srp-Cyrl.txt, …
   --steps N         training steps per model (default 128)
-  --executor NAME   how the clusters run jobs: local (default) or slurm
+  --executor NAME   how the clusters run jobs: local (default), or slurm: two real Slurm clusters on this machine,
+                    brought up and taken down again (infra/slurm; needs slurm-wlm and munge, on Debian as root
+                    they are installed)
   --help            this text
 
+BEAMTIME_LEASE_TTL_MS (6000) may be set higher on a machine that is busy with other things.
 Writes .beamtime/demo/report.html and report.json. Ctrl-C ends everything that it started.`;
 
 /** As a shell says that Ctrl-C ended a program. */
 const interruptedExitCode = 130;
-/** Leases are short, so that a fault costs the demo seconds and not minutes. */
-const leaseTtlMs = 6_000;
+/** Leases are short, so that a fault costs the demo seconds; on a machine busy with other things they may lapse. */
+const leaseTtlMs = process.env['BEAMTIME_LEASE_TTL_MS'] ?? '6000';
 const facilityStartTimeoutMs = 120_000;
 /** Evaluations and served models hold their time bound: this covers a dozen of each. */
 const operationsGpuSeconds = 500_000;
@@ -54,6 +58,7 @@ async function main(): Promise<number> {
   const steps = Number(values.steps);
   if (!Number.isInteger(steps) || steps < 20 || steps > 100_000)
     throw new UsageError('--steps is a whole number from 20 to 100000');
+  if (options.executor === 'slurm') await requireSlurm(options);
   const children: Child[] = [];
   const checks: Checked[] = [];
   const narrator = createNarrator(process.stdout, checks);
@@ -62,6 +67,7 @@ async function main(): Promise<number> {
   const endAll = async () => {
     ending = true;
     for (const child of children.splice(0).reverse()) await endChild(child);
+    if (options.executor === 'slurm') await endSlurm(options);
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
@@ -213,7 +219,7 @@ async function startFacility(
   const stateDir = join(demoDir, 'facility');
   const addressFile = join(stateDir, 'facility.json');
   rmSync(addressFile, { force: true });
-  const env = { ...process.env, BEAMTIME_STATE_DIR: stateDir, BEAMTIME_LEASE_TTL_MS: String(leaseTtlMs) };
+  const env = { ...process.env, BEAMTIME_STATE_DIR: stateDir, BEAMTIME_LEASE_TTL_MS: leaseTtlMs };
   const facility = startChild(
     'facility',
     [join(repositoryDir, 'apps/facility/dist/main.js')],
@@ -239,7 +245,8 @@ async function startFacility(
 main().then(
   (code) => process.exit(code),
   (error: unknown) => {
-    const known = error instanceof CheckFailed || error instanceof UsageError;
+    const known =
+      error instanceof CheckFailed || error instanceof UsageError || error instanceof SlurmMissing;
     process.stderr.write(
       `\n${error instanceof CheckFailed ? '✘ ' : ''}${known ? error.message : String((error as Error).stack ?? error)}\n`,
     );

@@ -19,6 +19,15 @@ export interface ConformancePlace {
   readonly patienceMs: number;
 }
 
+/** Stands in for the runner, as a program for Node: runs the shell script that the job file holds. */
+export const scriptRunner = `import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+const { script } = JSON.parse(readFileSync(process.argv[process.argv.indexOf('--job') + 1], 'utf8'));
+const child = spawn('/bin/sh', ['-c', script], { stdio: 'inherit' });
+for (const signal of ['SIGUSR1', 'SIGTERM']) process.on(signal, () => child.kill(signal));
+child.on('exit', (code, signal) => process.exit(code ?? 1));
+`;
+
 function expect(condition: boolean, what: string): asserts condition {
   if (!condition) throw new Error(what);
 }
@@ -160,6 +169,45 @@ export const executorConformance: readonly ConformanceCase[] = [
       await until('it is gone', place.patienceMs, async () => (await again.poll(found)).state !== 'running');
       await again.forget(found);
       expect(!(await again.leftovers()).some((left) => left.jobId === ref.jobId), 'it is forgotten');
+    },
+  },
+  {
+    name: 'starts a training on two GPUs as a gang of two, which saves its state as one',
+    async run(place) {
+      const { ref, workdir } = await begin(
+        place,
+        `echo "$WORLD_SIZE $LOCAL_RANK $MASTER_ADDR:$MASTER_PORT" > told$RANK
+         trap 'sleep 0.$RANK; echo saved > saved$RANK; exit 75' USR1
+         touch up$RANK; while :; do sleep 0.05; done`,
+        { gpus: 2, gpuIndices: [0, 1] },
+      );
+      await appears(place, join(workdir, 'up0'));
+      await appears(place, join(workdir, 'up1'));
+      const told = [0, 1].map((rank) =>
+        readFileSync(join(workdir, `told${rank}`), 'utf8')
+          .trim()
+          .split(' '),
+      );
+      expect(told[0]?.[0] === '2' && told[1]?.[0] === '2', 'both know of two');
+      expect(told[0]?.[1] === '0' && told[1]?.[1] === '1', 'each knows its place');
+      expect(told[0]?.[2] === told[1]?.[2], 'they meet at one address');
+      await place.executor.signal(ref, 'checkpoint');
+      const { exitCode } = await endOf(place, ref);
+      expect(exitCode === 75, `exit code 75, not ${exitCode}`);
+      expect(existsSync(join(workdir, 'saved0')) && existsSync(join(workdir, 'saved1')), 'both saved');
+    },
+  },
+  {
+    name: 'ends a gang when one of its processes fails, with its exit code and its words',
+    async run(place) {
+      const { ref, workdir } = await begin(
+        place,
+        '[ "$RANK" = 1 ] && { echo no more memory >&2; exit 9; }; while :; do sleep 0.05; done',
+        { gpus: 2, gpuIndices: [0, 1] },
+      );
+      const { exitCode } = await endOf(place, ref);
+      expect(exitCode === 9, `exit code 9, not ${exitCode}`);
+      expect(readFileSync(join(workdir, outputFiles.stderr), 'utf8').includes('no more memory'), 'its words');
     },
   },
   {

@@ -58,7 +58,7 @@ export class ForwardedRequest {
     return new Promise((resolve, reject) => {
       const outgoing = request(
         {
-          host: '127.0.0.1',
+          host: this.served.host,
           port: this.served.port,
           method,
           path,

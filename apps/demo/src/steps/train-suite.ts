@@ -13,12 +13,14 @@ import {
 import { killTree, startChild } from '../child-process.js';
 import { duration, type Progress } from '../narrate.js';
 import { followJobs } from '../read-events.js';
+import { startSlurm } from '../slurm-clusters.js';
 import type { DemoCluster, Fault, World } from '../world.js';
 import { problemOf } from './decide-round.js';
 import { submitControl } from './show-catalogue.js';
 
 const trainingTimeoutMs = 600_000;
-const recoveryTimeoutMs = 90_000;
+/** Lease and skew, a cycle, and the start of the program, on a machine that may be busy. */
+const recoveryTimeoutMs = Math.max(90_000, 10 * Number(process.env['BEAMTIME_LEASE_TTL_MS'] ?? 0));
 const pollMs = 400;
 /** The agent is killed when one of its jobs is this far: late enough to have something to lose. */
 const killBetween = [0.25, 0.85] as const;
@@ -29,7 +31,9 @@ const slotsPerCluster = 2;
 export async function startClusters(world: World): Promise<void> {
   const { narrator, options } = world;
   narrator.chapter('Two labs bring a cluster each');
-  for (const lab of world.labs.slice(0, 2)) {
+  const slurm = options.executor === 'slurm' ? await startSlurm(options) : undefined;
+  for (const [i, lab] of world.labs.slice(0, 2).entries()) {
+    const slurmConf = slurm?.[i]?.conf;
     const name = `${lab.slug}-cluster`.slice(0, 40);
     const { cluster, agentKey } = await lab.operator.api.call(registerCluster, {
       body: { labId: lab.labId, name },
@@ -44,8 +48,10 @@ export async function startClusters(world: World): Promise<void> {
         `facility: ${world.facilityUrl}`,
         'keyFile: agent.key',
         'stateDir: state',
-        `gpus: { count: ${slotsPerCluster}, type: cpu }`,
-        `executor: ${options.executor}`,
+        // With Slurm, what there is is Slurm's to say.
+        ...(slurmConf === undefined
+          ? [`gpus: { count: ${slotsPerCluster}, type: cpu }`]
+          : ['executor:', '  slurm:', `    conf: ${JSON.stringify(slurmConf)}`, '    pollSeconds: 0.5']),
         'runner:',
         `  command: [${JSON.stringify(join(options.repositoryDir, '.beamtime/venv/bin/python'))}, -m, beamtime_runner]`,
         '',
@@ -53,7 +59,11 @@ export async function startClusters(world: World): Promise<void> {
     );
     const agent = startAgent(world, name, configPath);
     world.clusters.push({ clusterId: cluster.clusterId, name, lab, configPath, agent });
-    narrator.fact(lab.name, `${name}, ${slotsPerCluster} slots, agent pid ${agent.process.pid ?? '?'}`);
+    const executor = slurmConf === undefined ? '' : `, Slurm ${slurm?.[i]?.name} (SLURM_CONF=${slurmConf})`;
+    narrator.fact(
+      lab.name,
+      `${name}, ${slotsPerCluster} slots, agent pid ${agent.process.pid ?? '?'}${executor}`,
+    );
   }
   const refused = startChild(
     'impostor',
@@ -129,6 +139,7 @@ export async function trainWithFault(world: World, suiteId: string, steps: numbe
   const progress = narrator.progress('training');
   const startedMs = Date.now();
   let fault: Promise<Fault> | undefined;
+  let faultFailed: Error | undefined;
   try {
     for (;;) {
       const page = await starter.api.call(listJobs, { query: { suiteId, limit: 500 } });
@@ -140,6 +151,11 @@ export async function trainWithFault(world: World, suiteId: string, steps: numbe
         victimOf(training, world.clusters, steps) === undefined
           ? undefined
           : breakAndRecover(world, training, steps);
+      // Awaited below; a failure before that ends the loop as soon as it is seen, and in order.
+      fault?.catch((error: unknown) => {
+        faultFailed = error as Error;
+      });
+      if (faultFailed !== undefined) throw faultFailed;
       if (training.length > 0 && training.every((j) => j.state === 'succeeded')) break;
       if (Date.now() - startedMs > trainingTimeoutMs)
         throw new Error('the training takes too long; see the logs');

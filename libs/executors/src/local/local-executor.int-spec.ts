@@ -3,25 +3,15 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { type ConformancePlace, executorConformance } from '../conformance.js';
+import { type ConformancePlace, executorConformance, scriptRunner } from '../conformance.js';
 import { LocalExecutor } from './local-executor.js';
 import { identifyProcess } from './process-identity.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'beamtime-executor-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Stands in for the runner: runs the shell script that the job file holds. */
 const runner = join(folder, 'runner.mjs');
-writeFileSync(
-  runner,
-  `import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-const { script } = JSON.parse(readFileSync(process.argv[process.argv.indexOf('--job') + 1], 'utf8'));
-const child = spawn('/bin/sh', ['-c', script], { stdio: 'inherit' });
-for (const signal of ['SIGUSR1', 'SIGTERM']) process.on(signal, () => child.kill(signal));
-child.on('exit', (code, signal) => process.exit(code ?? 1));
-`,
-);
+writeFileSync(runner, scriptRunner);
 
 const options = { command: [process.execPath, runner], stateDir: join(folder, 'state') };
 let folders = 0;

@@ -16,12 +16,15 @@ import { err, ok, problem, type Result } from '@beamtime/kernel';
 import {
   type CannotStart,
   type Executor,
+  gangSize,
   outputFiles,
   type ProgramRef,
   type ProgramSignal,
   type ProgramSpec,
   type ProgramStatus,
 } from '../executor.js';
+import { programEnvironment } from '../program-environment.js';
+import { gangLauncher } from './gang-launcher.js';
 import { groupIsAlive, identifyProcess, isAlive, type ProcessIdentity } from './process-identity.js';
 
 export interface LocalExecutorOptions {
@@ -35,7 +38,6 @@ export interface LocalExecutorOptions {
   readonly devices?: readonly string[];
 }
 
-const inheritedAlways = ['PATH', 'LANG', 'LC_ALL', 'TZ', 'SYSTEMROOT', 'LD_LIBRARY_PATH'];
 const signals = { checkpoint: 'SIGUSR1', stop: 'SIGTERM' } as const;
 const killPollMs = 20;
 /** The kernel needs no longer to end killed processes, unless one hangs in a broken device. */
@@ -50,6 +52,7 @@ interface Kept {
 /** Programs as processes of this machine, each in a group of its own that ends with the agent, however it ends. */
 export class LocalExecutor implements Executor {
   readonly kind = 'local';
+  readonly listenHost = '127.0.0.1';
   private readonly folder: string;
   private readonly ended = new Map<string, ProgramStatus>();
   private readonly watchers = new Map<string, ChildProcess>();
@@ -63,22 +66,22 @@ export class LocalExecutor implements Executor {
     const [command, ...args] = this.options.command;
     if (command === undefined)
       return err(problem('executor.cannot-start', 'No runner command is configured'));
-    const child = this.spawn(
-      command,
-      [...args, spec.kind, '--job', spec.jobFile, '--workdir', spec.workdir],
-      spec,
-    );
+    const words = [command, ...args, spec.kind, '--job', spec.jobFile, '--workdir', spec.workdir];
+    const size = gangSize(spec);
+    const [program = command, ...rest] =
+      size === 1 ? words : [process.execPath, '-e', gangLauncher, '--', String(size), ...words];
+    const child = this.spawn(program, rest, spec);
     const failed = await started(child);
-    const process =
+    const identity =
       child.pid === undefined ? undefined : (identifyProcess(child.pid) ?? endedAlready(child.pid));
-    if (failed !== undefined || process === undefined) {
+    if (failed !== undefined || identity === undefined) {
       return err(
         problem('executor.cannot-start', `${command} cannot be started: ${failed?.message ?? 'no process'}`),
       );
     }
-    const ref = { jobId: spec.jobId, attempt: spec.attempt, handle: JSON.stringify(process) };
-    this.keep({ jobId: spec.jobId, attempt: spec.attempt, process });
-    this.watch(ref, process);
+    const ref = { jobId: spec.jobId, attempt: spec.attempt, handle: JSON.stringify(identity) };
+    this.keep({ jobId: spec.jobId, attempt: spec.attempt, process: identity });
+    this.watch(ref, identity);
     child.once('exit', (exitCode, signal) => this.end(ref, exitCode, signal));
     // It may have ended while we looked at it.
     if (child.exitCode !== null || child.signalCode !== null) this.end(ref, child.exitCode, child.signalCode);
@@ -101,21 +104,10 @@ export class LocalExecutor implements Executor {
     }
   }
 
-  /** Few variables, so that a result depends on the job file and not on who started the agent. */
   private environment(spec: ProgramSpec): NodeJS.ProcessEnv {
-    const names = [...inheritedAlways, ...(this.options.passEnv ?? [])];
-    const inherited = Object.fromEntries(
-      names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
-    ) as NodeJS.ProcessEnv;
-    const { devices } = this.options;
+    const { devices, passEnv = [] } = this.options;
     return {
-      ...inherited,
-      HOME: spec.workdir,
-      TMPDIR: spec.workdir,
-      PYTHONUNBUFFERED: '1',
-      PYTHONDONTWRITEBYTECODE: '1',
-      HF_HUB_OFFLINE: '1',
-      TOKENIZERS_PARALLELISM: 'false',
+      ...programEnvironment(spec, passEnv),
       ...(devices === undefined
         ? {}
         : { CUDA_VISIBLE_DEVICES: spec.gpuIndices.map((index) => devices[index] ?? '').join(',') }),
@@ -155,6 +147,14 @@ export class LocalExecutor implements Executor {
       }
       await new Promise((resolve) => setTimeout(resolve, killPollMs));
     }
+  }
+
+  addressOf(_program: ProgramRef): Promise<string> {
+    return Promise.resolve(this.listenHost);
+  }
+
+  unavailable(): string | null {
+    return null;
   }
 
   leftovers(): Promise<ProgramRef[]> {
