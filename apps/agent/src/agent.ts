@@ -1,8 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
 import { cpus, hostname, totalmem } from 'node:os';
-import { join } from 'node:path';
 import {
   type AgentTimes,
   type AttemptRef,
@@ -13,19 +10,17 @@ import {
 } from '@beamtime/contracts';
 import type { Executor } from '@beamtime/executors';
 import type { AgentConfig } from './agent-config.js';
+import { type AgentFiles, DiskFiles } from './attempt-files.js';
 import { AttemptRun } from './attempt-run.js';
 import { declineOffer } from './decline-offer.js';
 import { Facility, Fenced, isPassing, KeyRefused, pause } from './facility.js';
 import { GpuSlots } from './gpu-slots.js';
-import { InputCache } from './input-cache.js';
 import type { Log } from './log.js';
 import { refusalOf } from './own-policy.js';
 import { ServeTunnels } from './tunnel/serve-tunnels.js';
 
 export const agentVersion = '0.1.0';
 
-/** While this file lies in the state folder, the agent drains; `beamtime agent drain` puts it there. */
-export const drainFile = 'drain';
 const retryBaseMs = 200;
 const retryMaxMs = 2_000;
 
@@ -35,7 +30,6 @@ type Registration = { incarnation: number; times: AgentTimes; gatewayUrls: reado
 export class Agent {
   private readonly facility: Facility;
   private readonly slots: GpuSlots;
-  private readonly cache: InputCache;
   private readonly runs = new Map<string, { run: AttemptRun; done: Promise<void> }>();
   private readonly stopping = new AbortController();
   /** Cuts short a long poll or a pause when this side has something to say. */
@@ -47,10 +41,10 @@ export class Agent {
     private readonly config: AgentConfig,
     private readonly executor: Executor,
     private readonly log: Log,
+    private readonly files: AgentFiles = new DiskFiles(config.stateDir, config.cacheBytesMax),
   ) {
     this.facility = new Facility(config.facility.replace(/\/$/, ''), config.key);
     this.slots = new GpuSlots(config.gpus.count);
-    this.cache = new InputCache(join(config.stateDir, 'cache'), config.cacheBytesMax);
   }
 
   /** Runs until stopped. Throws Fenced when a newer agent took over, KeyRefused when the key is of no use. */
@@ -98,8 +92,6 @@ export class Agent {
 
   /** Programs that an earlier process of this agent left running, and folders without one. Never anybody else's. */
   private async endLeftovers(): Promise<AttemptRef[]> {
-    const folder = join(this.config.stateDir, 'attempts');
-    await mkdir(folder, { recursive: true });
     const stopped = new Map<string, AttemptRef>();
     for (const left of await this.executor.leftovers()) {
       this.log('warn', 'ending what an earlier agent left behind', {
@@ -108,13 +100,9 @@ export class Agent {
       });
       await this.executor.kill(left);
       await this.executor.forget(left);
-      stopped.set(`${left.jobId}.${left.attempt}`, { jobId: left.jobId, attempt: left.attempt });
+      stopped.set(keyOf(left), { jobId: left.jobId, attempt: left.attempt });
     }
-    for (const name of await readdir(folder)) {
-      const match = /^(job_[0-9a-z]{26})\.(\d+)$/.exec(name);
-      if (match?.[1] !== undefined) stopped.set(name, { jobId: match[1], attempt: Number(match[2]) });
-      await rm(join(folder, name), { recursive: true, force: true });
-    }
+    for (const ref of await this.files.clearLeftovers()) stopped.set(keyOf(ref), ref);
     return [...stopped.values()];
   }
 
@@ -206,7 +194,7 @@ export class Agent {
   }
 
   private isDraining(): boolean {
-    return this.draining || this.stopping.signal.aborted || existsSync(join(this.config.stateDir, drainFile));
+    return this.draining || this.stopping.signal.aborted || this.files.drainAsked();
   }
 
   private obey(answer: SyncAnswer, sentAtMs: number, registration: Registration): void {
@@ -238,8 +226,7 @@ export class Agent {
     const run = new AttemptRun(offer, {
       facility: this.facility,
       executor: this.executor,
-      cache: this.cache,
-      folder: join(this.config.stateDir, 'attempts'),
+      files: this.files,
       incarnation: registration.incarnation,
       gpuIndices,
       times: registration.times,
