@@ -74,6 +74,14 @@ export class AttemptRun {
 
   renew(sentAtMs: number, ttlMs: number, stopMarginMs: number): void {
     this.lease.renew(sentAtMs, ttlMs, stopMarginMs);
+    this.keepProgram().catch((error: Error) =>
+      this.say('warn', 'the program could not be kept on', { error: error.message }),
+    );
+  }
+
+  /** Should this process freeze, the program ends with the lease all the same. */
+  private async keepProgram(): Promise<void> {
+    if (this.program !== undefined) await this.place.executor.keepFor?.(this.program, this.lease.leftMs());
   }
 
   /** Asks the program to end; the first wish counts, unless a cancel follows a preemption. */
@@ -127,6 +135,7 @@ export class AttemptRun {
     });
     if (!started.ok) return { state: 'failed', reason: started.error.detail, retriable: true };
     this.program = started.value;
+    await this.keepProgram();
     await this.enter('running');
     const status = await this.follow(started.value, assignment);
     return outcomeOf({

@@ -54,6 +54,12 @@ export interface Executor {
   signal(program: ProgramRef, signal: ProgramSignal): Promise<void>;
   /** Ends a program and all that it started, now; resolves when nothing of it is left. */
   kill(program: ProgramRef): Promise<void>;
+  /**
+   * Lets a program go on for `forMs` from now. Once said, it must be said again in time: otherwise the program is
+   * ended even if this process is frozen and cannot do it. An executor without it leaves such programs to the server,
+   * which fences what they write.
+   */
+  keepFor?(program: ProgramRef, forMs: number): Promise<void>;
   /** Programs that an earlier agent process left running here. Never anybody else's. */
   leftovers(): Promise<ProgramRef[]>;
   /** Forgets a program that has ended. */

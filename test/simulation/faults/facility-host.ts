@@ -40,7 +40,7 @@ import type { Host } from './virtual-time.js';
 export const simulatedSchemas: readonly ContextSchema[] = [platformSchema, accessSchema, schedulingSchema];
 
 /** Connections of one process. */
-const poolSize = 24;
+const poolSize = 12;
 const fencing = new Set(['scheduling.attempt-fenced', 'scheduling.agent-superseded']);
 const lostConnection = /terminat|connection|not queryable/i;
 

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { idleInTransactionMs } from '@beamtime/platform';
 import pg from 'pg';
 import type { DataSource } from 'typeorm';
 import type { FaultPlan } from './fault-plan.js';
@@ -32,7 +33,7 @@ interface Waiting {
   readonly go: () => void;
   readonly done: Promise<unknown>;
 }
-type Client = pg.Client & { processID: number; gated?: boolean };
+type Client = pg.Client & { processID: number; gated?: boolean; inTransaction?: boolean };
 type Pool = {
   totalCount: number;
   idleCount: number;
@@ -73,8 +74,8 @@ export class GatedPostgres {
     private readonly faults: FaultPlan,
     private readonly rates: StatementFaults,
     private readonly random: () => number,
-    private readonly width: number,
     private readonly onCrash: (host: Host) => void,
+    private readonly onFreeze: (forMs: number) => void,
   ) {}
 
   get clockMs(): number {
@@ -128,7 +129,7 @@ export class GatedPostgres {
     this.counts.set(host, number);
     const name = `sql/${host.name}/${number}`;
     if (this.faults.strikes(`${name}/frozen`, this.rates.processFrozen)) {
-      host.freeze(this.faults.amount(`${name}/frozen`, 500, 45_000));
+      this.freeze(host, this.faults.amount(`${name}/frozen`, 500, 45_000));
     }
     if (this.faults.strikes(`${name}/crashed`, this.rates.processCrashed)) this.onCrash(host);
     // A statement takes a moment, so that transactions overlap.
@@ -143,12 +144,14 @@ export class GatedPostgres {
       const begins = text.startsWith('START TRANSACTION');
       if (begins) {
         this.tickMs = this.clockMs;
+        client.inTransaction = true;
         return await send(
           `${text}; SET LOCAL sim.started = '${this.tickMs}'; SELECT setval('sim.ticks', ${this.tickMs})`,
         );
       }
       if (usesClock.test(text)) await this.tick();
       const answer = await send(...args);
+      if (text === 'COMMIT' || text === 'ROLLBACK') client.inTransaction = false;
       const call = calls.getStore();
       if (text === 'COMMIT' && call !== undefined) call.commits++;
       if (text === 'COMMIT' && this.faults.strikes(`${name}/killed-after`, this.rates.killedAfterCommit)) {
@@ -177,6 +180,17 @@ export class GatedPostgres {
     }
   }
 
+  /** A process of the facility stops for a while; PostgreSQL ends its open transactions if that takes too long. */
+  freeze(host: Host, forMs: number): void {
+    host.freeze(forMs);
+    this.onFreeze(Math.min(forMs, idleInTransactionMs));
+    this.time.after(idleInTransactionMs, undefined, async () => {
+      if (!host.frozen || !host.alive) return;
+      const idle = [...(this.clients.get(host) ?? [])].filter((client) => client.inTransaction === true);
+      await this.terminate(idle);
+    });
+  }
+
   terminateAllOf(host: Host): Promise<void> {
     return this.terminate(this.clients.get(host) ?? []);
   }
@@ -194,15 +208,12 @@ export class GatedPostgres {
         await this.releaseBlocked();
         continue;
       }
-      const released: Waiting[] = [];
-      while (released.length < this.width && this.ready.length > 0) {
-        released.push(...this.ready.splice(Math.floor(this.random() * this.ready.length), 1));
-      }
-      for (const one of released) one.go();
-      this.statements += released.length;
-      for (const one of released) {
-        if (await this.finishes(one)) continue;
-        this.blocked.push(one);
+      const [next] = this.ready.splice(Math.floor(this.random() * this.ready.length), 1);
+      if (next === undefined) continue;
+      this.statements++;
+      next.go();
+      if (!(await this.finishes(next))) {
+        this.blocked.push(next);
         this.mayDeadlock = true;
       }
       if (this.blocked.length > 0) await this.releaseBlocked();

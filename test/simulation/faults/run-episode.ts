@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { Ledger } from '@beamtime/access';
 import { type IdKind, mintId } from '@beamtime/kernel';
 import type { AgentPrincipal } from '@beamtime/platform';
-import { migrate, openDataSource, Transactor } from '@beamtime/platform';
+import { leaderSilentMs, migrate, openDataSource, Transactor } from '@beamtime/platform';
 import { CancelJob, type JobSubmission, SubmitJob } from '@beamtime/scheduling';
 import pg from 'pg';
 import { checkEnd, type EndFigures } from './check-end.js';
@@ -18,6 +18,8 @@ import { type Violation, World } from './world.js';
 /** The production default of BEAMTIME_LEASE_TTL_MS. */
 export const leaseTtlMs = 30_000;
 const slotMs = 5_000;
+/** A standby looks every second, and takes the lock of a leader that has been silent for five. */
+const electionMs = leaderSilentMs + 3_000;
 /** Without new faults everything must come to its end within this time. */
 const calmMs = 30 * 60_000;
 
@@ -30,11 +32,6 @@ export interface EpisodeOptions {
   readonly jobsPerSecond: number;
   /** Only these faults strike. */
   readonly only?: readonly string[];
-  /**
-   * Statements in flight at once. With 1 a run is the same at each replay; with more it is faster, and the order in
-   * which PostgreSQL serves transactions that want the same row may differ.
-   */
-  readonly width?: number;
   /** Multiplies the probabilities of all faults. */
   readonly intensity?: number;
 }
@@ -78,7 +75,10 @@ const rates = {
   },
 } as const;
 
-/** One small world from its beginning to its end, with faults by the seed. Needs an empty database of its own. */
+/**
+ * One small world from its beginning to its end, with faults by the seed. Needs a copy of the prepared database of its
+ * own, and `installVirtualTime` in force. The same options give the same run.
+ */
 export async function runEpisode(databaseUrl: string, options: EpisodeOptions): Promise<EpisodeResult> {
   const episode = new Episode(databaseUrl, options);
   return episode.run();
@@ -138,8 +138,9 @@ class Episode {
       this.faults,
       this.rated(rates.statement),
       stream(seed, 'gate'),
-      options.width ?? 1,
       (host) => this.crash(host),
+      // Then a standby has to be elected.
+      (forMs) => this.disturb(forMs + electionMs),
     );
     this.network = new Network(
       this.time,
@@ -167,7 +168,7 @@ class Episode {
     await this.admin.connect();
     await setPath(this.admin);
     await this.admin.query('SET search_path = sim, pg_catalog, public');
-    const uninstall = this.time.install((host, url, init) => this.network.fetch(host, url, init));
+    this.time.network = (host, url, init) => this.network.fetch(host, url, init);
     try {
       for (const slot of [0, 1]) await this.startFacility(slot);
       await this.drive(this.fillBooks());
@@ -202,7 +203,6 @@ class Episode {
       };
     } finally {
       this.over = true;
-      uninstall();
       for (const one of this.facility) one.host.alive = false;
       for (const lab of this.labs) for (const { host } of lab.processes) host.alive = false;
       await this.admin.query(
@@ -256,7 +256,7 @@ class Episode {
     if (!host.alive) return;
     host.alive = false;
     const downMs = 1_000 + 9_000 * host.random();
-    this.disturb(downMs);
+    this.disturb(electionMs);
     this.time.at(this.time.nowMs, undefined, async () => {
       await this.postgres.terminateAllOf(host);
       this.network.noticeDeaths();
@@ -453,9 +453,7 @@ class Episode {
     if (!host.alive) return;
     if (faults.strikes(`${name}/crashed`, this.rate(rates.facilityCrashed))) this.crash(host);
     if (faults.strikes(`${name}/frozen`, this.rate(rates.facilityFrozen))) {
-      const forMs = faults.amount(`${name}/frozen`, 500, 45_000);
-      host.freeze(forMs);
-      this.disturb(forMs);
+      this.postgres.freeze(host, faults.amount(`${name}/frozen`, 500, 45_000));
     }
   }
 

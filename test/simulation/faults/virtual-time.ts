@@ -64,11 +64,14 @@ class Timer {
 }
 
 /**
- * Time that passes only when nothing is left to do. While installed, the timers and clocks of JavaScript are those of
+ * Time that passes only when nothing is left to do. While `installVirtualTime` is in force, the timers and clocks of JavaScript are those of
  * whatever host the running code belongs to (an AsyncLocalStorage tells); code of no host keeps the real ones.
  */
 export class VirtualTime {
   nowMs = 0;
+  /** What `fetch` does for code of a host. */
+  network: (host: Host, url: string, init: RequestInit) => Promise<Response> = () =>
+    Promise.reject(new TypeError('there is no network'));
   private readonly heap: Timer[] = [];
   private order = 0;
 
@@ -141,72 +144,78 @@ export class VirtualTime {
     return top;
   }
 
-  /** Takes the place of JavaScript's clocks; answers how to give it back. */
-  install(network: (host: Host, url: string, init: RequestInit) => Promise<Response>): () => void {
-    const real = {
-      setTimeout: globalThis.setTimeout,
-      clearTimeout: globalThis.clearTimeout,
-      setInterval: globalThis.setInterval,
-      clearInterval: globalThis.clearInterval,
-      fetch: globalThis.fetch,
-      dateNow: Date.now,
-      performanceNow: performance.now.bind(performance),
-      random: Math.random,
-      timeout: AbortSignal.timeout,
-    };
-    const later = (fn: (...args: unknown[]) => void, delayMs = 0, ...args: unknown[]) => {
-      const host = current.getStore();
-      if (host === undefined) return real.setTimeout(fn, delayMs, ...args);
-      return this.after(Math.max(1, delayMs) / host.clock.rate, host, () => {
-        fn(...args);
+  /** Until its handle is cancelled. */
+  every(everyMs: number, host: Host, fire: () => void): Timer {
+    const handle = new Timer(0, this.order++, host, () => undefined);
+    const again = (): void => {
+      this.after(everyMs, host, () => {
+        if (handle.cancelled) return;
+        fire();
+        if (!handle.cancelled) again();
       });
     };
-    const repeatedly = (fn: (...args: unknown[]) => void, everyMs = 0, ...args: unknown[]) => {
-      const host = current.getStore();
-      if (host === undefined) return real.setInterval(fn, everyMs, ...args);
-      const handle = new Timer(0, this.order++, host, () => undefined);
-      const again = (): void => {
-        this.after(Math.max(1, everyMs) / host.clock.rate, host, () => {
-          if (handle.cancelled) return;
-          fn(...args);
-          if (!handle.cancelled) again();
-        });
-      };
-      again();
-      return handle;
-    };
-    const clear = (realClear: (id: never) => void) => (id: unknown) => {
-      if (id instanceof Timer) id.cancelled = true;
-      else realClear(id as never);
-    };
-    Object.assign(globalThis, {
-      setTimeout: later,
-      setInterval: repeatedly,
-      clearTimeout: clear(real.clearTimeout),
-      clearInterval: clear(real.clearInterval),
-      fetch: (url: string, init: RequestInit) => {
-        const host = current.getStore();
-        return host === undefined ? real.fetch(url, init) : network(host, url, init);
-      },
-    });
-    Date.now = () => current.getStore()?.wallMs ?? real.dateNow();
-    performance.now = () => current.getStore()?.monotonicMs ?? real.performanceNow();
-    Math.random = () => (current.getStore()?.random ?? real.random)();
-    AbortSignal.timeout = (ms) => {
-      if (current.getStore() === undefined) return real.timeout.call(AbortSignal, ms);
-      const abort = new AbortController();
-      later(() => abort.abort(new DOMException('the call took too long', 'TimeoutError')), ms);
-      return abort.signal;
-    };
-    return () => {
-      const { dateNow, performanceNow, random, timeout, ...globals } = real;
-      Object.assign(globalThis, globals);
-      Date.now = dateNow;
-      performance.now = performanceNow;
-      Math.random = random;
-      AbortSignal.timeout = timeout;
-    };
+    again();
+    return handle;
   }
+}
+
+/** Takes the place of JavaScript's clocks, timers and `fetch`, for code that runs on a host; answers how to undo it. */
+export function installVirtualTime(): () => void {
+  const real = {
+    setTimeout: globalThis.setTimeout,
+    clearTimeout: globalThis.clearTimeout,
+    setInterval: globalThis.setInterval,
+    clearInterval: globalThis.clearInterval,
+    fetch: globalThis.fetch,
+  };
+  const clocks = {
+    dateNow: Date.now,
+    performanceNow: performance.now,
+    random: Math.random,
+    timeout: AbortSignal.timeout,
+  };
+  const later = (fn: (...args: unknown[]) => void, delayMs = 0, ...args: unknown[]) => {
+    const host = current.getStore();
+    if (host === undefined) return real.setTimeout(fn, delayMs, ...args);
+    return host.time.after(Math.max(1, delayMs) / host.clock.rate, host, () => {
+      fn(...args);
+    });
+  };
+  const repeatedly = (fn: (...args: unknown[]) => void, everyMs = 0, ...args: unknown[]) => {
+    const host = current.getStore();
+    if (host === undefined) return real.setInterval(fn, everyMs, ...args);
+    return host.time.every(Math.max(1, everyMs) / host.clock.rate, host, () => fn(...args));
+  };
+  const clear = (realClear: (id: never) => void) => (id: unknown) => {
+    if (id instanceof Timer) id.cancelled = true;
+    else realClear(id as never);
+  };
+  Object.assign(globalThis, {
+    setTimeout: later,
+    setInterval: repeatedly,
+    clearTimeout: clear(real.clearTimeout),
+    clearInterval: clear(real.clearInterval),
+    fetch: (url: string, init: RequestInit) => {
+      const host = current.getStore();
+      return host === undefined ? real.fetch(url, init) : host.time.network(host, url, init);
+    },
+  });
+  Date.now = () => current.getStore()?.wallMs ?? clocks.dateNow();
+  performance.now = () => current.getStore()?.monotonicMs ?? clocks.performanceNow.call(performance);
+  Math.random = () => (current.getStore()?.random ?? clocks.random)();
+  AbortSignal.timeout = (ms) => {
+    if (current.getStore() === undefined) return clocks.timeout.call(AbortSignal, ms);
+    const abort = new AbortController();
+    later(() => abort.abort(new DOMException('the call took too long', 'TimeoutError')), ms);
+    return abort.signal;
+  };
+  return () => {
+    Object.assign(globalThis, real);
+    Date.now = clocks.dateNow;
+    performance.now = clocks.performanceNow;
+    Math.random = clocks.random;
+    AbortSignal.timeout = clocks.timeout;
+  };
 }
 
 function precedes(a: Timer, b: Timer): boolean {

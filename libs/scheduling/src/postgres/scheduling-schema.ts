@@ -1,11 +1,12 @@
 import { type ContextSchema, sqlMigration } from '@beamtime/platform';
 import { AttemptRow, JobEventRow, JobLogRow, JobMetricRow } from './attempt.row.js';
-import { ClusterRow, DeclineRow, OwnerUsageRow, PledgeRow } from './cluster.row.js';
+import { AgentInstanceRow, ClusterRow, DeclineRow, OwnerUsageRow, PledgeRow } from './cluster.row.js';
 import { ArtifactRow, CheckpointRow, EvaluationRow, JobRow } from './job.row.js';
 
 export const schedulingSchema: ContextSchema = {
   context: 'scheduling',
   entities: [
+    AgentInstanceRow,
     ClusterRow,
     DeclineRow,
     PledgeRow,
@@ -213,6 +214,20 @@ export const schedulingSchema: ContextSchema = {
       'scheduling-0002-use-may-pass-the-hold',
       1_795_000_040_002,
       'ALTER TABLE scheduling.job DROP CONSTRAINT job_used_within_held;',
+    ),
+    sqlMigration(
+      'scheduling-0015-agent-instances',
+      1_795_000_040_015,
+      `
+      CREATE TABLE scheduling.agent_instance (
+        cluster_id text NOT NULL,
+        instance_id text NOT NULL,
+        incarnation integer NOT NULL,
+        CONSTRAINT agent_instance_pkey PRIMARY KEY (cluster_id, instance_id)
+      );
+      INSERT INTO scheduling.agent_instance (cluster_id, instance_id, incarnation)
+        SELECT id, instance_id, incarnation FROM scheduling.cluster WHERE instance_id IS NOT NULL;
+      `,
     ),
   ],
 };
