@@ -59,7 +59,7 @@ export class RealFacility {
     const settings = { REDIS_URL: redis.url, BEAMTIME_LEASE_TTL_MS: String(realLeaseMs) };
     const facility = new RealFacility(await schedulingForTest(settings, apiOnly), redis);
     for (let n = 0; n < schedulers; n++) await facility.startScheduler();
-    await expect.poll(() => facility.leader(), { timeout: 60_000 }).toBeDefined();
+    if (schedulers > 0) await expect.poll(() => facility.leader(), { timeout: 180_000 }).toBeDefined();
     return facility;
   }
 
@@ -68,7 +68,8 @@ export class RealFacility {
     const { config } = this.at.service;
     const port = await freePort();
     const child = spawn(process.execPath, [schedulerMain], {
-      stdio: 'ignore',
+      // What keeps it from starting should be seen.
+      stdio: ['ignore', 'ignore', 'inherit'],
       env: {
         PATH: process.env['PATH'],
         DATABASE_URL: config.DATABASE_URL,
