@@ -1,9 +1,14 @@
 import { checkBooks } from '@beamtime/access';
 import type { Tx } from '@beamtime/platform';
 import type pg from 'pg';
-import type { Disturbance } from './run-episode.js';
 import { epochMs } from './virtual-time.js';
 import type { Program, World } from './world.js';
+
+/** A moment in which the facility could not do its work, or its clock jumped. */
+export interface Disturbance {
+  readonly fromMs: number;
+  readonly untilMs: number;
+}
 
 export interface EndFigures {
   readonly jobs: number;

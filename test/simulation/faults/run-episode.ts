@@ -5,7 +5,7 @@ import type { AgentPrincipal } from '@beamtime/platform';
 import { leaderSilentMs, migrate, openDataSource, Transactor } from '@beamtime/platform';
 import { CancelJob, type JobSubmission, SubmitJob } from '@beamtime/scheduling';
 import pg from 'pg';
-import { checkEnd, type EndFigures } from './check-end.js';
+import { checkEnd, type Disturbance, type EndFigures } from './check-end.js';
 import { FacilityHost, simulatedSchemas } from './facility-host.js';
 import { FaultPlan, stream } from './fault-plan.js';
 import { clockSql, deadlockTimeoutMs, GatedPostgres } from './gated-postgres.js';
@@ -44,12 +44,6 @@ export interface EpisodeResult extends EndFigures {
   readonly messages: number;
   readonly refused: number;
   readonly deadlocks: number;
-}
-
-/** A moment in which the facility could not do its work, or its clock jumped. */
-export interface Disturbance {
-  readonly fromMs: number;
-  readonly untilMs: number;
 }
 
 /** Per five seconds and thing, unless said otherwise. */

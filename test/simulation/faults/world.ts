@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ProgramSignal, ProgramSpec, ProgramStatus } from '@beamtime/executors';
 import { chance } from './fault-plan.js';
-import type { MemberLab } from './member-lab.js';
 import { epochMs, type Host, type VirtualTime } from './virtual-time.js';
 
 /** One run of a program, as somebody would see it who stands beside the machine. */
@@ -58,7 +57,7 @@ export class World {
     this.natures.set(jobId, nature);
   }
 
-  begin(lab: MemberLab, host: Host, spec: ProgramSpec, firstStep: number): Program {
+  begin(lab: { readonly name: string }, host: Host, spec: ProgramSpec, firstStep: number): Program {
     const program: Program = {
       jobId: spec.jobId,
       attempt: spec.attempt,
