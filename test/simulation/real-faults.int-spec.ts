@@ -104,6 +104,7 @@ describe.runIf(slow)('real processes under faults', { timeout: 600_000 }, () => 
             // It ended by itself.
           }
         }
+        return Promise.resolve();
       },
       async () => {
         (await one.leader())?.kill('SIGKILL');
