@@ -1,7 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import {
   type AgentTimes,
   type AttemptRef,
@@ -12,11 +9,11 @@ import {
 } from '@beamtime/contracts';
 import type { Executor } from '@beamtime/executors';
 import type { AgentConfig } from './agent-config.js';
+import { type AgentFiles, DiskFiles } from './attempt-files.js';
 import { AttemptRun } from './attempt-run.js';
 import { declineOffer } from './decline-offer.js';
 import { Facility, Fenced, isPassing, KeyRefused } from './facility.js';
 import { GpuSlots } from './gpu-slots.js';
-import { InputCache } from './input-cache.js';
 import type { Log } from './log.js';
 import { Offering } from './offering.js';
 import { refusalOf } from './own-policy.js';
@@ -25,8 +22,6 @@ import { ServeTunnels } from './tunnel/serve-tunnels.js';
 
 export const agentVersion = '0.1.0';
 
-/** While this file lies in the state folder, the agent drains; `beamtime agent drain` puts it there. */
-export const drainFile = 'drain';
 const retryBaseMs = 200;
 const retryMaxMs = 2_000;
 
@@ -37,7 +32,6 @@ type Registration = { incarnation: number; times: AgentTimes; gatewayUrls: reado
 export class Agent {
   private readonly facility: Facility;
   private readonly slots: GpuSlots;
-  private readonly cache: InputCache;
   private readonly runs = new Map<string, { run: AttemptRun; done: Promise<void> }>();
   private readonly stopping = new AbortController();
   /** Cuts short a long poll or a pause when this side has something to say. */
@@ -52,11 +46,11 @@ export class Agent {
     private readonly config: AgentConfig,
     private readonly executor: Executor,
     private readonly log: Log,
+    private readonly files: AgentFiles = new DiskFiles(config.stateDir, config.cacheBytesMax),
   ) {
     this.facility = new Facility(config.facility.replace(/\/$/, ''), config.key);
     this.offer = new Offering(config, executor, log);
     this.slots = new GpuSlots(0);
-    this.cache = new InputCache(join(config.stateDir, 'cache'), config.cacheBytesMax);
   }
 
   /** Runs until stopped. Throws Fenced when a newer agent took over, KeyRefused when the key is of no use. */
@@ -106,8 +100,6 @@ export class Agent {
 
   /** Programs that an earlier process of this agent left running, and folders without one. Never anybody else's. */
   private async endLeftovers(): Promise<AttemptRef[]> {
-    const folder = join(this.config.stateDir, 'attempts');
-    await mkdir(folder, { recursive: true });
     const stopped = new Map<string, AttemptRef>();
     const left = await this.executor.leftovers();
     await Promise.all(
@@ -116,14 +108,10 @@ export class Agent {
         this.log('warn', 'ending what an earlier agent left behind', { job: jobId, attempt });
         await this.executor.kill(program);
         await this.executor.forget(program);
-        stopped.set(`${jobId}.${attempt}`, { jobId, attempt });
+        stopped.set(keyOf(program), { jobId, attempt });
       }),
     );
-    for (const name of await readdir(folder)) {
-      const match = /^(job_[0-9a-z]{26})\.(\d+)$/.exec(name);
-      if (match?.[1] !== undefined) stopped.set(name, { jobId: match[1], attempt: Number(match[2]) });
-      await rm(join(folder, name), { recursive: true, force: true });
-    }
+    for (const ref of await this.files.clearLeftovers()) stopped.set(keyOf(ref), ref);
     return [...stopped.values()];
   }
 
@@ -208,10 +196,7 @@ export class Agent {
 
   private isDraining(): boolean {
     return (
-      this.draining ||
-      this.stopping.signal.aborted ||
-      this.offer.draining ||
-      existsSync(join(this.config.stateDir, drainFile))
+      this.draining || this.stopping.signal.aborted || this.offer.draining || this.files.drainAsked()
     );
   }
 
@@ -255,8 +240,7 @@ export class Agent {
     const run = new AttemptRun(offer, {
       facility: this.facility,
       executor: this.executor,
-      cache: this.cache,
-      folder: join(this.config.stateDir, 'attempts'),
+      files: this.files,
       incarnation: registration.incarnation,
       gpuIndices,
       times: registration.times,

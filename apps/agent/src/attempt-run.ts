@@ -1,6 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import {
   type AttemptAssignment,
   type AttemptState,
@@ -8,25 +6,23 @@ import {
   runnerEvent,
   serveTokenVariable,
 } from '@beamtime/contracts';
-import { type Executor, outputFiles, type ProgramRef, type ProgramStatus } from '@beamtime/executors';
+import type { Executor, ProgramRef, ProgramStatus } from '@beamtime/executors';
+import type { AgentFiles, AttemptFiles } from './attempt-files.js';
 import { AttemptReporter } from './attempt-reporter.js';
 import { type Facility, Fenced } from './facility.js';
-import { FollowFile } from './follow-file.js';
-import { type InputCache, StagingFailed } from './input-cache.js';
+import { StagingFailed } from './input-cache.js';
 import { Lease } from './lease.js';
 import type { Log } from './log.js';
 import { type Outcome, outcomeOf, type StopWish } from './outcome.js';
 import { pause } from './pause.js';
 import { TakeOutputs } from './take-outputs.js';
 import type { ServeTunnels } from './tunnel/serve-tunnels.js';
-import { UploadFiles } from './upload-files.js';
 
 /** What an attempt needs of its agent. */
 export interface RunPlace {
   readonly facility: Facility;
   readonly executor: Executor;
-  readonly cache: InputCache;
-  readonly folder: string;
+  readonly files: AgentFiles;
   readonly incarnation: number;
   readonly gpuIndices: readonly number[];
   readonly times: { readonly leaseTtlMs: number; readonly stopMarginMs: number };
@@ -51,6 +47,7 @@ export class AttemptRun {
   private lease: Lease;
   private readonly abort = new AbortController();
   private readonly reporter: AttemptReporter;
+  private readonly files: AttemptFiles;
   private readonly outputs: TakeOutputs;
   private wish: (StopWish & { sinceMs: number; told: boolean }) | undefined;
   private program: ProgramRef | undefined;
@@ -66,22 +63,25 @@ export class AttemptRun {
     this.attempt = ref.attempt;
     this.lease = new Lease(performance.now(), place.times.leaseTtlMs, place.times.stopMarginMs);
     const address = { ...ref, incarnation: place.incarnation };
-    const uploads = new UploadFiles(place.facility, address, this.workdir, join(this.home, 'outbox'));
+    this.files = place.files.of(address, place.facility);
     this.reporter = new AttemptReporter(place.facility, address, this.abort.signal, (error) =>
       this.leave(error as Error),
     );
-    this.outputs = new TakeOutputs(uploads, this.reporter, this.abort.signal, (...line) => this.say(...line));
-  }
-
-  private get home(): string {
-    return join(this.place.folder, `${this.jobId}.${this.attempt}`);
-  }
-  private get workdir(): string {
-    return join(this.home, 'work');
+    this.outputs = new TakeOutputs(this.files.uploads, this.reporter, this.abort.signal, (...line) =>
+      this.say(...line),
+    );
   }
 
   renew(sentAtMs: number, ttlMs: number, stopMarginMs: number): void {
     this.lease.renew(sentAtMs, ttlMs, stopMarginMs);
+    this.keepProgram().catch((error: Error) =>
+      this.say('warn', 'the program could not be kept on', { error: error.message }),
+    );
+  }
+
+  /** Should this process freeze, the program ends with the lease all the same. */
+  private async keepProgram(): Promise<void> {
+    if (this.program !== undefined) await this.place.executor.keepFor?.(this.program, this.lease.leftMs());
   }
 
   /** Asks the program to end; the first wish counts, unless a cancel follows a preemption. */
@@ -119,15 +119,15 @@ export class AttemptRun {
   private async work(): Promise<Outcome> {
     const assignment = listeningAt(this.place.executor.listenHost, await this.accept());
     await this.enter('staging');
-    await this.stage(assignment);
+    await this.files.stage(assignment, this.abort.signal);
     if (this.wish?.kind === 'cancel') return { state: 'cancelled', reason: this.wish.reason };
     if (this.wish !== undefined) return { state: 'preempted', reason: this.wish.reason };
     const started = await this.place.executor.start({
       jobId: this.jobId,
       attempt: this.attempt,
       kind: assignment.runner.kind,
-      workdir: this.workdir,
-      jobFile: join(this.home, 'job.json'),
+      workdir: this.files.workdir,
+      jobFile: this.files.jobFile,
       gpus: assignment.resources.gpus,
       gpuIndices: this.place.gpuIndices,
       env: assignment.runner.kind === 'serve' ? { [serveTokenVariable]: this.serveToken } : {},
@@ -135,6 +135,7 @@ export class AttemptRun {
     });
     if (!started.ok) return { state: 'failed', reason: started.error.detail, retriable: true };
     this.program = started.value;
+    await this.keepProgram();
     const status = await this.follow(started.value, assignment);
     return outcomeOf({
       kind: assignment.runner.kind,
@@ -167,18 +168,8 @@ export class AttemptRun {
     await this.reporter.state({ state });
   }
 
-  private async stage(assignment: AttemptAssignment): Promise<void> {
-    await rm(this.home, { recursive: true, force: true });
-    await mkdir(this.workdir, { recursive: true });
-    const inputs = [...assignment.inputs, ...(assignment.resume?.files ?? [])];
-    await this.place.cache.stage(inputs, this.workdir, this.abort.signal);
-    await writeFile(join(this.home, 'job.json'), JSON.stringify(assignment.runner));
-  }
-
   /** Follows the program's output until it has ended and all of it is read. */
   private async follow(program: ProgramRef, assignment: AttemptAssignment): Promise<ProgramStatus> {
-    const stdout = new FollowFile(join(this.workdir, outputFiles.stdout));
-    const stderr = new FollowFile(join(this.workdir, outputFiles.stderr));
     // Counted from its beginning, not from when it joined the queue of a batch system.
     let endsAtMs = Number.POSITIVE_INFINITY;
     for (;;) {
@@ -189,11 +180,12 @@ export class AttemptRun {
         endsAtMs = performance.now() + assignment.secondsLeft * 1000;
         await this.enter('running');
       }
-      for (const line of await stdout.lines(over)) await this.takeLine(line);
-      for (const line of await stderr.lines(over)) this.takeError(line);
+      const printed = await this.files.printed(over);
+      for (const line of printed.stdout) await this.takeLine(line);
+      for (const line of printed.stderr) this.takeError(line);
       if (over) return status;
       if (performance.now() >= endsAtMs) this.ask({ kind: 'time', reason: 'the time bound is used up' });
-      if (stdout.bytesRead + stderr.bytesRead > outputBytesMax) {
+      if (printed.bytes > outputBytesMax) {
         throw new Error(`the program printed more than ${outputBytesMax} bytes`);
       }
       if (this.outputs.failed !== undefined) throw this.outputs.failed;
@@ -285,9 +277,11 @@ export class AttemptRun {
     await this.killProgram();
     this.abort.abort(new Error('the attempt is over'));
     if (this.program !== undefined) await this.place.executor.forget(this.program);
-    await rm(this.home, { recursive: true, force: true }).catch((error: Error) =>
-      this.say('warn', 'the working folder could not be removed', { error: error.message }),
-    );
+    await this.files
+      .remove()
+      .catch((error: Error) =>
+        this.say('warn', 'the working folder could not be removed', { error: error.message }),
+      );
   }
 
   private say(...[level, message, fields]: Parameters<Log>): void {

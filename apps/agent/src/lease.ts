@@ -20,6 +20,11 @@ export class Lease {
     this.endsAtMs = Math.max(this.endsAtMs, sentAtMs + ttlMs);
   }
 
+  /** Until the lease itself ends; this side stops earlier. */
+  leftMs(): number {
+    return Math.max(0, this.endsAtMs - this.now());
+  }
+
   /** Whether the attempt has to stop now, so that it is over when the lease is. */
   mustStop(): boolean {
     return this.now() >= this.endsAtMs - this.stopMarginMs;

@@ -16,7 +16,7 @@ export class TakeOutputs {
   private failure: Error | undefined;
 
   constructor(
-    private readonly uploads: UploadFiles,
+    private readonly uploads: Pick<UploadFiles, 'collect' | 'upload'>,
     private readonly reporter: AttemptReporter,
     private readonly signal: AbortSignal,
     private readonly log: Log,

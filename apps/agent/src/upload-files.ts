@@ -12,7 +12,7 @@ export interface AttemptAddress {
 }
 
 /** A file on its way: kept under its digest, so that the runner may delete or replace the original. */
-interface Parcel {
+export interface Parcel {
   readonly path: string;
   readonly sizeBytes: number;
   readonly sha256: string;

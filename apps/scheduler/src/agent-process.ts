@@ -12,6 +12,8 @@ export class AgentProcess {
   process: ChildProcess | undefined;
   stderr = '';
   readonly stateDir: string;
+  /** Put before the agent's command line, as `ip netns exec NAME`. */
+  prefix: readonly string[] = [];
   private readonly home: string;
   private readonly file: string;
 
@@ -41,7 +43,8 @@ export class AgentProcess {
 
   start(): this {
     this.stderr = '';
-    const child = spawn(process.execPath, [agentMain, '--config', this.file], {
+    const [command = '', ...args] = [...this.prefix, process.execPath, agentMain, '--config', this.file];
+    const child = spawn(command, args, {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     child.stderr.on('data', (data) => {

@@ -96,6 +96,12 @@ export interface Executor {
   kill(program: ProgramRef): Promise<void>;
   /** The host on which a running program can be reached. */
   addressOf(program: ProgramRef): Promise<string>;
+  /**
+   * Lets a program go on for `forMs` from now. Once said, it must be said again in time: otherwise the program is
+   * ended even if this process is frozen and cannot do it. An executor without it leaves such programs to the server,
+   * which fences what they write.
+   */
+  keepFor?(program: ProgramRef, forMs: number): Promise<void>;
   /** Programs that an earlier agent process left running here. Never anybody else's. */
   leftovers(): Promise<ProgramRef[]>;
   /** Forgets a program that has ended. */

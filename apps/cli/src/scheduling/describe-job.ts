@@ -41,7 +41,7 @@ export function describeJob(job: JobView & { readonly history: readonly AttemptV
     suite: job.suiteId,
     model: job.modelId,
     needs: `${job.resources.gpus} GPU${job.resources.gpuType === undefined ? '' : ` ${job.resources.gpuType}`}, at most ${job.resources.maxSeconds} s`,
-    'GPU-seconds': `${job.gpuSecondsUsed} used of ${job.gpuSecondsHeld} held`,
+    'GPU-seconds': gpuSecondsText(job),
     checkpoints:
       job.lastCheckpointStep === null ? 'none' : `${job.checkpoints}, last at step ${job.lastCheckpointStep}`,
     'can resume at': job.resumableStep === null ? null : `step ${job.resumableStep}`,
@@ -62,4 +62,11 @@ export function describeJob(job: JobView & { readonly history: readonly AttemptV
     'No attempt yet; `beamtime job why` says what it waits for.',
   );
   return `${fields}\n\n${attempts}`;
+}
+
+/** A job of a suite holds its estimate, so it may use more; the rest is charged to the suite as far as that reaches. */
+function gpuSecondsText({ gpuSecondsUsed, gpuSecondsHeld }: JobView): string {
+  const over = gpuSecondsUsed - gpuSecondsHeld;
+  if (over <= 0) return `${gpuSecondsUsed} used of ${gpuSecondsHeld} held`;
+  return `${gpuSecondsUsed} used by all attempts, ${over} more than the ${gpuSecondsHeld} held for the job`;
 }

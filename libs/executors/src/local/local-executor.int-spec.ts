@@ -44,6 +44,30 @@ describe('the local executor', () => {
     expect(started.ok ? '' : started.error.detail).toContain('/nowhere/python');
   });
 
+  it('ends a program that it is not told to keep on, and not one that it is', async () => {
+    const [kept, left] = await Promise.all(
+      ['job_kept', 'job_left'].map(async (jobId) => {
+        const workdir = place.workdir();
+        mkdirSync(workdir);
+        const jobFile = join(workdir, 'job.json');
+        writeFileSync(jobFile, JSON.stringify({ script: 'sleep 600' }));
+        const spec = { jobId, attempt: 1, kind: 'train', workdir, jobFile, gpus: 1, gpuIndices: [0] };
+        const started = await place.executor.start({ ...spec, env: {}, maxSeconds: 600 });
+        if (!started.ok) throw new Error(started.error.detail);
+        return started.value;
+      }),
+    );
+    if (kept === undefined || left === undefined) throw new Error('two programs run');
+    const { executor } = place;
+    await Promise.all([executor.keepFor?.(kept, 2_000), executor.keepFor?.(left, 2_000)]);
+    await executor.keepFor?.(kept, 600_000);
+    await expect
+      .poll(() => executor.poll(left), { timeout: 15_000 })
+      .toMatchObject({ state: 'ended', signal: 'SIGKILL' });
+    expect(await executor.poll(kept)).toEqual({ state: 'running' });
+    await executor.kill(kept);
+  });
+
   it('ends its programs when the agent itself is killed', async () => {
     const workdir = place.workdir();
     mkdirSync(workdir);

@@ -10,7 +10,6 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { err, ok, problem, type Result } from '@beamtime/kernel';
 import {
@@ -26,6 +25,7 @@ import {
 import { programEnvironment } from '../program-environment.js';
 import { gangLauncher } from './gang-launcher.js';
 import { groupIsAlive, identifyProcess, isAlive, type ProcessIdentity } from './process-identity.js';
+import { ProgramGuard } from './program-guard.js';
 
 export interface LocalExecutorOptions {
   /** The runner: `['/path/to/python', '-m', 'beamtime_runner']`. Kind, --job and --workdir follow. */
@@ -55,7 +55,7 @@ export class LocalExecutor implements Executor {
   readonly listenHost = '127.0.0.1';
   private readonly folder: string;
   private readonly ended = new Map<string, ProgramStatus>();
-  private readonly watchers = new Map<string, ChildProcess>();
+  private readonly guard = new ProgramGuard();
 
   constructor(private readonly options: LocalExecutorOptions) {
     this.folder = join(options.stateDir, 'programs');
@@ -81,7 +81,7 @@ export class LocalExecutor implements Executor {
     }
     const ref = { jobId: spec.jobId, attempt: spec.attempt, handle: JSON.stringify(identity) };
     this.keep({ jobId: spec.jobId, attempt: spec.attempt, process: identity });
-    this.watch(ref, identity);
+    this.guard.watch(ref.handle, identity);
     child.once('exit', (exitCode, signal) => this.end(ref, exitCode, signal));
     // It may have ended while we looked at it.
     if (child.exitCode !== null || child.signalCode !== null) this.end(ref, child.exitCode, child.signalCode);
@@ -157,6 +157,11 @@ export class LocalExecutor implements Executor {
     return null;
   }
 
+  keepFor(program: ProgramRef, forMs: number): Promise<void> {
+    this.guard.keepFor(program.handle, forMs);
+    return Promise.resolve();
+  }
+
   leftovers(): Promise<ProgramRef[]> {
     const found: ProgramRef[] = [];
     for (const name of readdirSync(this.folder)) {
@@ -169,7 +174,7 @@ export class LocalExecutor implements Executor {
 
   forget(program: ProgramRef): Promise<void> {
     rmSync(this.fileOf(program), { force: true });
-    this.dismissWatcher(program.handle);
+    this.guard.dismiss(program.handle);
     this.ended.delete(program.handle);
     return Promise.resolve();
   }
@@ -178,7 +183,7 @@ export class LocalExecutor implements Executor {
     if (this.ended.has(program.handle)) return;
     this.ended.set(program.handle, { state: 'ended', exitCode, signal });
     // What it started and left behind goes too.
-    void this.kill(program).then(() => this.dismissWatcher(program.handle));
+    void this.kill(program).then(() => this.guard.dismiss(program.handle));
   }
 
   private fileOf(program: { readonly jobId: string; readonly attempt: number }): string {
@@ -189,29 +194,6 @@ export class LocalExecutor implements Executor {
     const file = this.fileOf(kept);
     writeFileSync(`${file}.new`, JSON.stringify(kept));
     renameSync(`${file}.new`, file);
-  }
-
-  /**
-   * A shell that waits for the end of its input, which comes when this process is gone, even by SIGKILL, and then
-   * kills the program's group. Linux's parent-death signal would do, macOS has none.
-   */
-  private watch(program: ProgramRef, { pid }: ProcessIdentity): void {
-    const script = 'read -r _ || kill -9 -"$1"';
-    const watcher = spawn('/bin/sh', ['-c', script, 'end-with-agent', String(pid)], {
-      cwd: '/',
-      detached: true,
-      stdio: ['pipe', 'ignore', 'ignore'],
-    });
-    watcher.on('error', () => undefined);
-    watcher.stdin?.on('error', () => undefined);
-    watcher.unref();
-    if (watcher.stdin instanceof Socket) watcher.stdin.unref();
-    this.watchers.set(program.handle, watcher);
-  }
-
-  private dismissWatcher(handle: string): void {
-    this.watchers.get(handle)?.stdin?.end('it has ended\n');
-    this.watchers.delete(handle);
   }
 }
 

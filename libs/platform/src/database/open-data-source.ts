@@ -7,6 +7,11 @@ import { type ContextSchema, migrationClass } from './context-schema.js';
 const poolSize = 12;
 /** No statement of ours needs longer; a stuck one must not hold a lock for ever. */
 const statementTimeoutMs = 30_000;
+/**
+ * A process that freezes within a transaction keeps its locks, and with them everybody who wants the same rows. Our
+ * transactions wait for nothing but the database, so a pause of this length means that nobody is there.
+ */
+export const idleInTransactionMs = 15_000;
 /** Any process may migrate at its start; they take turns by this advisory lock. */
 const migrationLockKey = 4_242_001;
 
@@ -22,7 +27,11 @@ export async function openDataSource(url: string, schemas: readonly ContextSchem
     migrations: schemas.flatMap((schema) => schema.migrations.map(migrationClass)),
     poolSize,
     applicationName: 'beamtime',
-    extra: { statement_timeout: statementTimeoutMs, connectionTimeoutMillis: 10_000 },
+    extra: {
+      statement_timeout: statementTimeoutMs,
+      idle_in_transaction_session_timeout: idleInTransactionMs,
+      connectionTimeoutMillis: 10_000,
+    },
     logging: false,
   });
   try {

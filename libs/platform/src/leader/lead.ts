@@ -16,8 +16,10 @@ export interface LeaderHandle {
   readonly isLeader: () => boolean;
 }
 
-/** How often a standby tries, and a leader proves that its connection lives. */
+/** How often a standby tries, and a leader shows that it lives. */
 const pollEveryMs = 1_000;
+/** A leader that has shown nothing for so long is frozen, or its machine is: a standby ends its connection. */
+export const leaderSilentMs = 5_000;
 
 /** The 53-bit lock key of a name: FNV-1a, so that two names rarely share one. */
 function lockKey(name: string): number {
@@ -57,6 +59,11 @@ export function lead(
        ON CONFLICT (name) DO UPDATE SET epoch = platform.leader.epoch + 1, holder = $2, since = now() RETURNING epoch`,
       [name, holder],
     )) as { epoch: string }[];
+    await runner.query(
+      `INSERT INTO platform.leader_pulse (name, backend_pid) VALUES ($1, pg_backend_pid())
+       ON CONFLICT (name) DO UPDATE SET backend_pid = excluded.backend_pid, at = now()`,
+      [name],
+    );
     const abort = new AbortController();
     const leadership = { name, epoch: BigInt(rows[0]?.epoch ?? '0'), signal: abort.signal };
     log.info({ leader: name, epoch: leadership.epoch.toString(), holder }, 'elected');
@@ -65,13 +72,30 @@ export function lead(
     try {
       while (!closed) {
         await pause(pollEveryMs);
-        if (!closed) await runner.query('SELECT 1');
+        if (!closed)
+          await runner.query('UPDATE platform.leader_pulse SET at = now() WHERE name = $1', [name]);
       }
     } finally {
       leading = false;
       abort.abort();
       await running.close();
     }
+  }
+
+  /**
+   * The lock of a frozen process stays taken, since its kernel keeps the connection open. Whoever stands by ends that
+   * connection; should the process wake up, its epoch has passed.
+   */
+  async function evictSilent(runner: QueryRunner): Promise<void> {
+    const ended = (await runner.query(
+      `SELECT pg_terminate_backend(l.pid) FROM platform.leader_pulse p JOIN pg_locks l ON l.pid = p.backend_pid
+       WHERE p.name = $1 AND p.at < now() - $2 * interval '1 millisecond' AND l.locktype = 'advisory' AND l.granted
+         AND l.objsubid = 1 AND (l.classid::bigint << 32) | l.objid::bigint = $3
+         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+      [name, leaderSilentMs, lockKey(name)],
+    )) as unknown[];
+    if (ended.length > 0)
+      log.warn({ leader: name }, 'the leader has fallen silent; its lock was taken from it');
   }
 
   async function tryOnce(): Promise<void> {
@@ -87,6 +111,8 @@ export function lead(
         } finally {
           await runner.query('SELECT pg_advisory_unlock($1)', [lockKey(name)]).catch(() => undefined);
         }
+      } else {
+        await evictSilent(runner);
       }
     } catch (error) {
       if (!closed) log.warn({ err: error, leader: name }, 'leadership lost or not reachable; trying again');

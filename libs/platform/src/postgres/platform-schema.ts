@@ -59,9 +59,24 @@ class LeaderRow {
   @Column({ type: 'timestamptz', default: () => 'now()' }) since!: Date;
 }
 
+@Entity({ schema: 'platform', name: 'leader_pulse' })
+class LeaderPulseRow {
+  @PrimaryColumn({ type: 'text', primaryKeyConstraintName: 'leader_pulse_pkey' }) name!: string;
+  @Column({ type: 'integer', name: 'backend_pid' }) backendPid!: number;
+  @Column({ type: 'timestamptz', default: () => 'now()' }) at!: Date;
+}
+
 export const platformSchema: ContextSchema = {
   context: 'platform',
-  entities: [OutboxRow, OutboxCursorRow, OutboxParkedRow, AuditEntryRow, AuditChainRow, LeaderRow],
+  entities: [
+    OutboxRow,
+    OutboxCursorRow,
+    OutboxParkedRow,
+    AuditEntryRow,
+    AuditChainRow,
+    LeaderRow,
+    LeaderPulseRow,
+  ],
   migrations: [
     sqlMigration(
       'platform-0001-outbox-audit-leader',
@@ -120,6 +135,18 @@ export const platformSchema: ContextSchema = {
         epoch bigint NOT NULL,
         holder text NOT NULL,
         since timestamptz NOT NULL DEFAULT now()
+      );
+      `,
+    ),
+    // Apart from platform.leader, whose row every write of the leader holds shared.
+    sqlMigration(
+      'platform-0002-leader-pulse',
+      1_795_000_000_002,
+      `
+      CREATE TABLE platform.leader_pulse (
+        name text CONSTRAINT leader_pulse_pkey PRIMARY KEY,
+        backend_pid integer NOT NULL,
+        at timestamptz NOT NULL DEFAULT now()
       );
       `,
     ),

@@ -7,6 +7,7 @@ import { EndAttempt } from '../end-attempt.js';
 import { LEASE_TIMES, type LeaseTimes } from '../ports.js';
 import { findAttempt, lockJob } from '../postgres/job-records.js';
 import { settleClusterState } from '../settle-cluster-state.js';
+import { type Fenced, superseded } from './fence.js';
 
 export interface AgentRegistration {
   readonly clusterId: string;
@@ -33,6 +34,8 @@ export class RegisterAgent {
 
   execute(agent: AgentRegistration): Promise<Result<RegisteredAgent, Problem<ProblemCode>>> {
     return this.transactor.run(async (tx) => {
+      const ghost = await refuseGhost(tx, agent);
+      if (ghost !== undefined) return err(ghost);
       const cluster = await tx.row<{ name: string; incarnation: number }>(
         `UPDATE scheduling.cluster SET
            incarnation = incarnation + CASE WHEN instance_id = $2 THEN 0 ELSE 1 END,
@@ -49,6 +52,7 @@ export class RegisterAgent {
       if (cluster === undefined) {
         return err(problem('auth.forbidden', 'This cluster has been retired; its key is of no use any more'));
       }
+      await rememberInstance(tx, agent, cluster.incarnation);
       // In the order of ids, as everyone locks several jobs.
       for (const ref of [...agent.stopped].sort((a, b) => (a.jobId < b.jobId ? -1 : 1))) {
         await this.endStopped(tx, agent.clusterId, cluster.incarnation, ref);
@@ -73,4 +77,36 @@ export class RegisterAgent {
       actor: clusterId,
     });
   }
+}
+
+/** Processes of a cluster that are remembered: a copy of a message does not stay under way for longer. */
+const instancesKept = 100;
+
+/**
+ * A copy of the registration of a process that has been replaced, arriving late, must not replace its successor.
+ * Locks the cluster, so that two registrations take turns.
+ */
+async function refuseGhost(tx: Tx, agent: AgentRegistration): Promise<Fenced | undefined> {
+  const present = await tx.row<{ instance_id: string | null; incarnation: number }>(
+    'SELECT instance_id, incarnation FROM scheduling.cluster WHERE id = $1 FOR UPDATE',
+    [agent.clusterId],
+  );
+  if (present === undefined || present.instance_id === agent.instanceId) return undefined;
+  const earlier = await tx.row<{ incarnation: number }>(
+    'SELECT incarnation FROM scheduling.agent_instance WHERE cluster_id = $1 AND instance_id = $2',
+    [agent.clusterId, agent.instanceId],
+  );
+  return earlier === undefined ? undefined : superseded(earlier.incarnation, present.incarnation);
+}
+
+async function rememberInstance(tx: Tx, agent: AgentRegistration, incarnation: number): Promise<void> {
+  await tx.rows(
+    `INSERT INTO scheduling.agent_instance (cluster_id, instance_id, incarnation) VALUES ($1, $2, $3)
+     ON CONFLICT DO NOTHING`,
+    [agent.clusterId, agent.instanceId, incarnation],
+  );
+  await tx.rows('DELETE FROM scheduling.agent_instance WHERE cluster_id = $1 AND incarnation < $2', [
+    agent.clusterId,
+    incarnation - instancesKept,
+  ]);
 }

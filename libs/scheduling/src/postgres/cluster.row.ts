@@ -20,6 +20,16 @@ export class ClusterRow {
   @Column({ type: 'timestamptz', name: 'created_at', default: () => 'now()' }) createdAt!: Date;
 }
 
+/** Agent processes that a cluster has had, by the id that each gave itself. */
+@Entity({ schema: 'scheduling', name: 'agent_instance' })
+export class AgentInstanceRow {
+  @PrimaryColumn({ type: 'text', name: 'cluster_id', primaryKeyConstraintName: 'agent_instance_pkey' })
+  clusterId!: string;
+  @PrimaryColumn({ type: 'text', name: 'instance_id', primaryKeyConstraintName: 'agent_instance_pkey' })
+  instanceId!: string;
+  @Column({ type: 'int' }) incarnation!: number;
+}
+
 /** A cluster that did not take a job: it is not offered it again before `until`. */
 @Entity({ schema: 'scheduling', name: 'decline' })
 export class DeclineRow {

@@ -1,12 +1,20 @@
 import { type ContextSchema, sqlMigration } from '@beamtime/platform';
 import { AttemptRow, JobEventRow, JobLogRow, JobMetricRow } from './attempt.row.js';
-import { ClusterRow, DeclineRow, OwnerUsageRow, PledgeRow, QueueDepthRow } from './cluster.row.js';
+import {
+  AgentInstanceRow,
+  ClusterRow,
+  DeclineRow,
+  OwnerUsageRow,
+  PledgeRow,
+  QueueDepthRow,
+} from './cluster.row.js';
 import { deepQueueMigrations } from './deep-queue-migrations.js';
 import { ArtifactRow, CheckpointRow, EvaluationRow, JobRow, ShadowRow } from './job.row.js';
 
 export const schedulingSchema: ContextSchema = {
   context: 'scheduling',
   entities: [
+    AgentInstanceRow,
     ClusterRow,
     DeclineRow,
     PledgeRow,
@@ -239,5 +247,19 @@ export const schedulingSchema: ContextSchema = {
       `,
     ),
     ...deepQueueMigrations,
+    sqlMigration(
+      'scheduling-0015-agent-instances',
+      1_795_000_040_015,
+      `
+      CREATE TABLE scheduling.agent_instance (
+        cluster_id text NOT NULL,
+        instance_id text NOT NULL,
+        incarnation integer NOT NULL,
+        CONSTRAINT agent_instance_pkey PRIMARY KEY (cluster_id, instance_id)
+      );
+      INSERT INTO scheduling.agent_instance (cluster_id, instance_id, incarnation)
+        SELECT id, instance_id, incarnation FROM scheduling.cluster WHERE instance_id IS NOT NULL;
+      `,
+    ),
   ],
 };

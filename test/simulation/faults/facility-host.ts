@@ -1,0 +1,228 @@
+import 'reflect-metadata';
+import { accessSchema, LedgerModule } from '@beamtime/access';
+import type { EndpointSpec } from '@beamtime/contracts';
+import {
+  type AgentPrincipal,
+  CONFIG,
+  type ContextSchema,
+  createLogger,
+  Elections,
+  endpointMetadata,
+  type KnockListener,
+  Knocks,
+  LOGGER,
+  loadConfig,
+  Metrics,
+  OBJECT_STORE,
+  platformSchema,
+  problemDetails,
+  Transactor,
+} from '@beamtime/platform';
+import { InProcessKnocks } from '@beamtime/platform/testing';
+import {
+  AGENT_KEYS,
+  GPU_ACCOUNTS,
+  JOB_FILES,
+  SchedulingModule,
+  schedulingSchema,
+} from '@beamtime/scheduling';
+import type { INestApplicationContext, Provider } from '@nestjs/common';
+import { Global, Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { Registry } from 'prom-client';
+import { DataSource } from 'typeorm';
+import { AgentsController } from '../../../apps/scheduler/src/agents.controller.js';
+import { schedulingPorts } from '../../../apps/scheduler/src/join-ports.js';
+import { calls, type GatedPostgres } from './gated-postgres.js';
+import type { SimulatedRedis, SimulatedStore } from './surroundings.js';
+import type { Host } from './virtual-time.js';
+
+export const simulatedSchemas: readonly ContextSchema[] = [platformSchema, accessSchema, schedulingSchema];
+
+/** Connections of one process. */
+const poolSize = 12;
+const fencing = new Set(['scheduling.attempt-fenced', 'scheduling.agent-superseded']);
+const lostConnection = /terminat|connection|not queryable/i;
+
+export interface Answer {
+  readonly status: number;
+  readonly body: unknown;
+  /** An error of the program itself: none of the faults explains it. */
+  readonly unexpected?: string;
+}
+interface Route {
+  readonly spec: EndpointSpec;
+  readonly pattern: RegExp;
+  readonly handle: (input: object, agent: AgentPrincipal, gone: AbortSignal) => Promise<unknown>;
+}
+
+/** Knocks by way of the one simulated Redis, which may be away. */
+class KnocksOverRedis extends Knocks {
+  private readonly inner = new InProcessKnocks(createLogger('simulation', 'silent'));
+
+  constructor(
+    private readonly redis: SimulatedRedis,
+    private readonly host: Host,
+  ) {
+    super();
+    redis.connect(host, (name) => this.inner.knock(name));
+  }
+
+  knock(name: string): void {
+    this.redis.publish(name);
+  }
+  listen(name: string, everyMs: number, handler: () => Promise<void>): KnockListener {
+    this.redis.subscribe(this.host, name);
+    return this.inner.listen(name, everyMs, handler);
+  }
+  close(): Promise<void> {
+    return this.inner.close();
+  }
+}
+
+/**
+ * One process of the scheduler service as apps/scheduler composes it: its controllers for agents, all use cases, the
+ * election and the leader's loop, the ledger. Only Redis, the object store and HTTP are simulated.
+ */
+export class FacilityHost {
+  private constructor(
+    readonly host: Host,
+    readonly app: INestApplicationContext,
+    private readonly dataSource: DataSource,
+    private readonly routes: readonly Route[],
+  ) {}
+
+  static async start(
+    host: Host,
+    parts: {
+      readonly databaseUrl: string;
+      readonly leaseTtlMs: number;
+      readonly postgres: GatedPostgres;
+      readonly redis: SimulatedRedis;
+      readonly store: SimulatedStore;
+    },
+  ): Promise<FacilityHost> {
+    const dataSource = new DataSource({
+      type: 'postgres',
+      url: parts.databaseUrl,
+      entities: simulatedSchemas.flatMap((schema) => [...schema.entities]),
+      poolSize,
+      applicationName: host.name,
+      extra: { idleTimeoutMillis: 0 },
+    });
+    await dataSource.initialize();
+    parts.postgres.guard(dataSource, host);
+    await openAll(dataSource);
+    const config = loadConfig({
+      DATABASE_URL: parts.databaseUrl,
+      REDIS_URL: 'redis://simulated',
+      BEAMTIME_SECRET: 'a secret that is only used in tests',
+      BEAMTIME_LOG_LEVEL: 'silent',
+      BEAMTIME_LEASE_TTL_MS: String(parts.leaseTtlMs),
+    });
+    const app = await host.run(() =>
+      NestFactory.createApplicationContext(composed(dataSource, config, parts, host), {
+        logger: false,
+        abortOnError: false,
+      }),
+    );
+    return new FacilityHost(host, app, dataSource, routesOf(app.get(AgentsController)));
+  }
+
+  /** Answers one request as HTTP would. */
+  async answer(
+    method: string,
+    path: string,
+    body: unknown,
+    agent: AgentPrincipal,
+    gone: AbortSignal,
+  ): Promise<Answer> {
+    for (const { spec, pattern, handle } of this.routes) {
+      const match = spec.method === method ? pattern.exec(path) : null;
+      if (match === null) continue;
+      const call = { commits: 0 };
+      try {
+        const input = {
+          params: spec.params?.parse({ ...match.groups }) ?? {},
+          query: {},
+          body: spec.body?.parse(body),
+        };
+        return { status: spec.status ?? 200, body: await calls.run(call, () => handle(input, agent, gone)) };
+      } catch (error) {
+        return failed(error, call.commits);
+      }
+    }
+    return { status: 404, body: {}, unexpected: `no route for ${method} ${path}` };
+  }
+
+  async close(): Promise<void> {
+    await this.dataSource.destroy().catch(() => undefined);
+  }
+}
+
+function failed(error: unknown, commits: number): Answer {
+  const body = problemDetails(error);
+  if (fencing.has(body.code) && commits > 0) {
+    return { status: body.status, body, unexpected: `${body.code}, and yet something was committed` };
+  }
+  if (body.code !== 'server.internal' || lostConnection.test((error as Error).message)) {
+    return { status: body.status, body };
+  }
+  return { status: body.status, body, unexpected: (error as Error).stack ?? String(error) };
+}
+
+function routesOf(controller: AgentsController): Route[] {
+  const proto = Object.getPrototypeOf(controller) as Record<string, unknown>;
+  return Object.getOwnPropertyNames(proto).flatMap((name) => {
+    const method = proto[name];
+    if (typeof method !== 'function') return [];
+    const spec = Reflect.getMetadata(endpointMetadata, method) as EndpointSpec | undefined;
+    if (spec === undefined) return [];
+    const pattern = new RegExp(`^${spec.path.replace(/:([A-Za-z]+)/g, '(?<$1>[^/]+)')}$`);
+    return [{ spec, pattern, handle: method.bind(controller) as Route['handle'] }];
+  });
+}
+
+/** All connections are open before the first request, so that none is waited for in real time. */
+async function openAll(dataSource: DataSource): Promise<void> {
+  const runners = Array.from({ length: poolSize }, () => dataSource.createQueryRunner());
+  await Promise.all(runners.map((runner) => runner.connect()));
+  for (const runner of runners) await runner.release();
+}
+
+function composed(
+  dataSource: DataSource,
+  config: ReturnType<typeof loadConfig>,
+  parts: { readonly redis: SimulatedRedis; readonly store: SimulatedStore },
+  host: Host,
+) {
+  const ports: Provider[] = [
+    schedulingPorts.find((port) => (port as { provide?: unknown }).provide === GPU_ACCOUNTS) as Provider,
+    { provide: AGENT_KEYS, useValue: {} },
+    { provide: JOB_FILES, useValue: parts.store },
+  ];
+  const platform: Provider[] = [
+    { provide: CONFIG, useValue: config },
+    { provide: LOGGER, useValue: createLogger('simulation', 'silent') },
+    { provide: DataSource, useValue: dataSource },
+    { provide: Knocks, useValue: new KnocksOverRedis(parts.redis, host) },
+    { provide: Metrics, useValue: { registry: new Registry() } },
+    { provide: OBJECT_STORE, useValue: {} },
+    Transactor,
+    Elections,
+  ];
+  class SimulatedPlatform {}
+  Global()(SimulatedPlatform);
+  Module({ providers: platform, exports: platform.map((p) => (typeof p === 'function' ? p : p.provide)) })(
+    SimulatedPlatform,
+  );
+  class SimulatedScheduler {}
+  Module({
+    imports: [
+      SimulatedPlatform,
+      SchedulingModule.register({ ports, schedules: true, imports: [LedgerModule] }),
+    ],
+    providers: [AgentsController],
+  })(SimulatedScheduler);
+  return SimulatedScheduler;
+}

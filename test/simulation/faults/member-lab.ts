@@ -1,0 +1,238 @@
+import {
+  type AttemptAssignment,
+  type AttemptRef,
+  type FolderFile,
+  jobKinds,
+  requestUploads,
+} from '@beamtime/contracts';
+import type { Executor, ProgramRef, ProgramSignal, ProgramSpec, ProgramStatus } from '@beamtime/executors';
+import { ok } from '@beamtime/kernel';
+import { Agent } from '../../../apps/agent/src/agent.js';
+import type { AgentConfig } from '../../../apps/agent/src/agent-config.js';
+import type { AgentFiles, AttemptFiles, Printed } from '../../../apps/agent/src/attempt-files.js';
+import { type Facility, Fenced } from '../../../apps/agent/src/facility.js';
+import type { AttemptAddress } from '../../../apps/agent/src/upload-files.js';
+import type { SimulatedStore } from './surroundings.js';
+import { Host, type VirtualTime } from './virtual-time.js';
+import type { Program, World } from './world.js';
+
+const fileBytes = 1_000;
+/** A killed agent's programs end with it: the executor's watchers see to that within this time. */
+const watcherMs = 100;
+/** A supervisor starts an agent again, as systemd does. */
+const restartMs = [1_000, 8_000] as const;
+const keyOf = (ref: AttemptRef): string => `${ref.jobId}.${ref.attempt}`;
+
+/** A machine at a member lab: its programs and folders outlive the agent processes that made them. */
+export class MemberLab {
+  readonly programs = new Map<string, Program>();
+  readonly folders = new Map<string, FolderInMemory>();
+  readonly kept = new Map<string, ProgramRef>();
+  /** Agent processes; the last one is the one that its supervisor knows. */
+  readonly processes: { host: Host; agent: Agent }[] = [];
+  private started = 0;
+
+  constructor(
+    readonly name: string,
+    readonly clusterId: string,
+    readonly gpus: number,
+    readonly gpuType: string,
+    readonly time: VirtualTime,
+    readonly world: World,
+    readonly store: SimulatedStore,
+    private readonly clock: () => { offsetMs: number; rate: number },
+    private readonly random: () => number,
+    /** False once the episode is over. */
+    private readonly goesOn: () => boolean,
+  ) {}
+
+  /** The next agent process. One that runs already knows nothing of it. */
+  start(): void {
+    const host = new Host(`${this.name}#${++this.started}`, this.time, this.clock(), this.random);
+    const executor = new SimulatedExecutor(this, host);
+    const agent = host.run(
+      () => new Agent(this.config(), executor, () => undefined, new FilesInMemory(this)),
+    );
+    const entry = { host, agent };
+    this.processes.push(entry);
+    const running = host.run(() => agent.run());
+    running.then(
+      () => this.ended(host),
+      (error: unknown) => {
+        if (!(error instanceof Fenced))
+          this.world.violate('an agent crashed', { error: String((error as Error).stack) });
+        this.ended(host);
+      },
+    );
+  }
+
+  /** SIGKILL: nothing of it runs on, and its programs end a moment later. */
+  kill(host: Host): void {
+    if (!host.alive) return;
+    host.alive = false;
+    this.time.after(watcherMs * this.random(), undefined, () => {
+      for (const program of this.programs.values()) {
+        if (program.host === host) this.world.end(program, { state: 'vanished' });
+      }
+    });
+    this.startAgain();
+  }
+
+  private ended(host: Host): void {
+    if (!host.alive) return;
+    host.alive = false;
+    this.startAgain();
+  }
+
+  private startAgain(): void {
+    if (!this.goesOn()) return;
+    const [least, most] = restartMs;
+    this.time.after(least + (most - least) * this.random(), undefined, () => {
+      if (this.goesOn() && !this.processes.some(({ host }) => host.alive)) this.start();
+    });
+  }
+
+  private config(): AgentConfig {
+    return {
+      facility: 'http://facility.invalid',
+      key: this.clusterId,
+      stateDir: '/nowhere',
+      gpus: { count: this.gpus, type: this.gpuType, memoryMiB: null },
+      executor: 'local',
+      runner: { command: ['simulated'], passEnv: [] },
+      policy: {
+        kinds: [...jobKinds],
+        labIds: null,
+        consortium: true,
+        gpusPerJobMax: null,
+        secondsPerJobMax: null,
+        hoursUtc: null,
+      },
+      cacheBytesMax: 0,
+    } as AgentConfig;
+  }
+}
+
+/** Programs in virtual time, with the promises that executors give. */
+class SimulatedExecutor implements Executor {
+  readonly kind = 'local';
+
+  constructor(
+    private readonly lab: MemberLab,
+    private readonly host: Host,
+  ) {}
+
+  async start(spec: ProgramSpec) {
+    await this.lab.time.sleep(20, this.host);
+    const key = keyOf(spec);
+    const assignment = this.lab.folders.get(key)?.assignment;
+    const ref: ProgramRef = { jobId: spec.jobId, attempt: spec.attempt, handle: key };
+    this.lab.kept.set(key, ref);
+    this.lab.programs.set(
+      key,
+      this.lab.world.begin(this.lab, this.host, spec, assignment?.resume?.step ?? 0),
+    );
+    return ok(ref);
+  }
+  poll(program: ProgramRef): Promise<ProgramStatus> {
+    return Promise.resolve(this.lab.programs.get(program.handle)?.status ?? { state: 'vanished' });
+  }
+  signal(program: ProgramRef, signal: ProgramSignal): Promise<void> {
+    const found = this.lab.programs.get(program.handle);
+    if (found !== undefined) this.lab.world.signal(found, signal);
+    return Promise.resolve();
+  }
+  async kill(program: ProgramRef): Promise<void> {
+    const found = this.lab.programs.get(program.handle);
+    if (found === undefined || found.endMs !== null) return;
+    await this.lab.time.sleep(20, this.host);
+    this.lab.world.end(found, { state: 'ended', exitCode: null, signal: 'SIGKILL' });
+  }
+  leftovers(): Promise<ProgramRef[]> {
+    return Promise.resolve([...this.lab.kept.values()]);
+  }
+  forget(program: ProgramRef): Promise<void> {
+    this.lab.kept.delete(program.handle);
+    this.lab.programs.delete(program.handle);
+    return Promise.resolve();
+  }
+  /** As the local executor's guard: a program that is not kept on ends by itself. */
+  keepFor(program: ProgramRef, forMs: number): Promise<void> {
+    const found = this.lab.programs.get(program.handle);
+    if (found !== undefined)
+      this.lab.world.keepUntil(found, this.lab.time.nowMs + forMs / this.host.clock.rate);
+    return Promise.resolve();
+  }
+}
+
+class FilesInMemory implements AgentFiles {
+  constructor(private readonly lab: MemberLab) {}
+
+  clearLeftovers(): Promise<AttemptRef[]> {
+    const left = [...this.lab.folders.values()].map(({ ref }) => ref);
+    this.lab.folders.clear();
+    return Promise.resolve(left);
+  }
+  drainAsked(): boolean {
+    return false;
+  }
+  of(address: AttemptAddress, facility: Facility): AttemptFiles {
+    return new FolderInMemory(this.lab, address, facility);
+  }
+}
+
+class FolderInMemory implements AttemptFiles {
+  readonly workdir = '/nowhere/work';
+  readonly jobFile = '/nowhere/job.json';
+  assignment: AttemptAssignment | undefined;
+  private readonly stored = new Set<string>();
+
+  constructor(
+    private readonly lab: MemberLab,
+    private readonly address: AttemptAddress,
+    private readonly facility: Facility,
+  ) {}
+
+  get ref(): AttemptRef {
+    return { jobId: this.address.jobId, attempt: this.address.attempt };
+  }
+
+  stage(assignment: AttemptAssignment): Promise<void> {
+    this.assignment = assignment;
+    this.lab.folders.set(keyOf(this.address), this);
+    return Promise.resolve();
+  }
+
+  printed(): Promise<Printed> {
+    const program = this.lab.programs.get(keyOf(this.address));
+    return Promise.resolve({ stdout: program?.lines.splice(0) ?? [], stderr: [], bytes: 0 });
+  }
+
+  readonly uploads = {
+    collect: (_folder: string, files: readonly FolderFile[]) =>
+      Promise.resolve(files.map(({ path, sha256 }) => ({ path, sha256, sizeBytes: fileBytes }))),
+    upload: async (
+      parcels: readonly { sha256: string; sizeBytes: number }[],
+      signal: AbortSignal,
+    ): Promise<void> => {
+      const missing = parcels.filter(({ sha256 }) => !this.stored.has(sha256));
+      if (missing.length === 0) return;
+      const { jobId, attempt, incarnation } = this.address;
+      const files = missing.map(({ sha256, sizeBytes }) => ({ sha256, sizeBytes }));
+      const granted = await this.facility.call(
+        requestUploads,
+        { params: { jobId, attempt }, body: { incarnation, files } },
+        signal,
+      );
+      for (const { sha256, objectKey } of granted.files) {
+        this.lab.store.put(objectKey, fileBytes);
+        this.stored.add(sha256);
+      }
+    },
+  };
+
+  remove(): Promise<void> {
+    this.lab.folders.delete(keyOf(this.address));
+    return Promise.resolve();
+  }
+}

@@ -1,0 +1,223 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+/** Timers fire on a grid, so that many of them share one turn of the event loop. */
+const gridMs = 10;
+/** What the wall clocks show when a simulation begins. */
+export const epochMs = Date.UTC(2030, 0, 1);
+
+/** One process on one machine: its clock, and whether it runs. */
+export class Host {
+  alive = true;
+  frozenUntilMs = 0;
+
+  constructor(
+    readonly name: string,
+    readonly time: VirtualTime,
+    /** How its clock errs: wall time by `offsetMs`, and a second of its own takes 1/`rate` s. */
+    readonly clock: { readonly offsetMs: number; readonly rate: number },
+    readonly random: () => number,
+  ) {}
+
+  get monotonicMs(): number {
+    return this.time.nowMs * this.clock.rate;
+  }
+  get wallMs(): number {
+    return Math.floor(epochMs + this.clock.offsetMs + this.time.nowMs * this.clock.rate);
+  }
+  get frozen(): boolean {
+    return this.frozenUntilMs > this.time.nowMs;
+  }
+
+  /** Runs nothing of this process until then; what it started elsewhere goes on. */
+  freeze(forMs: number): void {
+    this.frozenUntilMs = Math.max(this.frozenUntilMs, this.time.nowMs + forMs);
+  }
+
+  /** Runs code as this process: its clock, its timers, its network. */
+  run<T>(work: () => T): T {
+    return current.run(this, work);
+  }
+}
+
+export const current = new AsyncLocalStorage<Host>();
+
+class Timer {
+  cancelled = false;
+  constructor(
+    public atMs: number,
+    public order: number,
+    readonly host: Host | undefined,
+    readonly fire: () => unknown,
+  ) {}
+  ref(): this {
+    return this;
+  }
+  unref(): this {
+    return this;
+  }
+  hasRef(): boolean {
+    return true;
+  }
+  [Symbol.toPrimitive](): number {
+    return this.order;
+  }
+}
+
+/**
+ * Time that passes only when nothing is left to do. While `installVirtualTime` is in force, the timers and clocks of JavaScript are those of
+ * whatever host the running code belongs to (an AsyncLocalStorage tells); code of no host keeps the real ones.
+ */
+export class VirtualTime {
+  nowMs = 0;
+  /** What `fetch` does for code of a host. */
+  network: (host: Host, url: string, init: RequestInit) => Promise<Response> = () =>
+    Promise.reject(new TypeError('there is no network'));
+  private readonly heap: Timer[] = [];
+  private order = 0;
+
+  /** At a time of the world, on no host's clock; or on a host, where a freeze defers it and a crash drops it. */
+  at(atMs: number, host: Host | undefined, fire: () => unknown): Timer {
+    const timer = new Timer(
+      Math.ceil(Math.max(atMs, this.nowMs) / gridMs) * gridMs,
+      this.order++,
+      host,
+      fire,
+    );
+    this.push(timer);
+    return timer;
+  }
+
+  after(delayMs: number, host: Host | undefined, fire: () => unknown): Timer {
+    return this.at(this.nowMs + delayMs, host, fire);
+  }
+
+  sleep(delayMs: number, host: Host | undefined): Promise<void> {
+    return new Promise((resolve) => this.after(delayMs, host, resolve));
+  }
+
+  /** Fires what is due next and answers what it started; undefined when nothing is due before `untilMs`. */
+  advance(untilMs: number): unknown[] | undefined {
+    const first = this.heap[0];
+    if (first === undefined || first.atMs > untilMs) return undefined;
+    this.nowMs = Math.max(this.nowMs, first.atMs);
+    const begun: unknown[] = [];
+    for (let next = this.heap[0]; next !== undefined && next.atMs <= this.nowMs; next = this.heap[0]) {
+      const timer = this.pop();
+      if (timer === undefined || timer.cancelled || timer.host?.alive === false) continue;
+      if (timer.host !== undefined && timer.host.frozenUntilMs > this.nowMs) {
+        timer.atMs = Math.ceil(timer.host.frozenUntilMs / gridMs) * gridMs;
+        this.push(timer);
+        continue;
+      }
+      begun.push(timer.host === undefined ? timer.fire() : current.run(timer.host, timer.fire));
+    }
+    return begun;
+  }
+
+  private push(timer: Timer): void {
+    const { heap } = this;
+    let at = heap.push(timer) - 1;
+    while (at > 0) {
+      const up = (at - 1) >> 1;
+      if (!precedes(timer, heap[up] as Timer)) break;
+      heap[at] = heap[up] as Timer;
+      at = up;
+    }
+    heap[at] = timer;
+  }
+
+  private pop(): Timer | undefined {
+    const { heap } = this;
+    const top = heap[0];
+    const last = heap.pop();
+    if (top === undefined || last === undefined || heap.length === 0) return top;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && precedes(heap[child + 1] as Timer, heap[child] as Timer)) child++;
+      if (!precedes(heap[child] as Timer, last)) break;
+      heap[at] = heap[child] as Timer;
+      at = child;
+    }
+    heap[at] = last;
+    return top;
+  }
+
+  /** Until its handle is cancelled. */
+  every(everyMs: number, host: Host, fire: () => void): Timer {
+    const handle = new Timer(0, this.order++, host, () => undefined);
+    const again = (): void => {
+      this.after(everyMs, host, () => {
+        if (handle.cancelled) return;
+        fire();
+        if (!handle.cancelled) again();
+      });
+    };
+    again();
+    return handle;
+  }
+}
+
+/** Takes the place of JavaScript's clocks, timers and `fetch`, for code that runs on a host; answers how to undo it. */
+export function installVirtualTime(): () => void {
+  const real = {
+    setTimeout: globalThis.setTimeout,
+    clearTimeout: globalThis.clearTimeout,
+    setInterval: globalThis.setInterval,
+    clearInterval: globalThis.clearInterval,
+    fetch: globalThis.fetch,
+  };
+  const clocks = {
+    dateNow: Date.now,
+    performanceNow: performance.now,
+    random: Math.random,
+    timeout: AbortSignal.timeout,
+  };
+  const later = (fn: (...args: unknown[]) => void, delayMs = 0, ...args: unknown[]) => {
+    const host = current.getStore();
+    if (host === undefined) return real.setTimeout(fn, delayMs, ...args);
+    return host.time.after(Math.max(1, delayMs) / host.clock.rate, host, () => {
+      fn(...args);
+    });
+  };
+  const repeatedly = (fn: (...args: unknown[]) => void, everyMs = 0, ...args: unknown[]) => {
+    const host = current.getStore();
+    if (host === undefined) return real.setInterval(fn, everyMs, ...args);
+    return host.time.every(Math.max(1, everyMs) / host.clock.rate, host, () => fn(...args));
+  };
+  const clear = (realClear: (id: never) => void) => (id: unknown) => {
+    if (id instanceof Timer) id.cancelled = true;
+    else realClear(id as never);
+  };
+  Object.assign(globalThis, {
+    setTimeout: later,
+    setInterval: repeatedly,
+    clearTimeout: clear(real.clearTimeout),
+    clearInterval: clear(real.clearInterval),
+    fetch: (url: string, init: RequestInit) => {
+      const host = current.getStore();
+      return host === undefined ? real.fetch(url, init) : host.time.network(host, url, init);
+    },
+  });
+  Date.now = () => current.getStore()?.wallMs ?? clocks.dateNow();
+  performance.now = () => current.getStore()?.monotonicMs ?? clocks.performanceNow.call(performance);
+  Math.random = () => (current.getStore()?.random ?? clocks.random)();
+  AbortSignal.timeout = (ms) => {
+    if (current.getStore() === undefined) return clocks.timeout.call(AbortSignal, ms);
+    const abort = new AbortController();
+    later(() => abort.abort(new DOMException('the call took too long', 'TimeoutError')), ms);
+    return abort.signal;
+  };
+  return () => {
+    Object.assign(globalThis, real);
+    Date.now = clocks.dateNow;
+    performance.now = clocks.performanceNow;
+    Math.random = clocks.random;
+    AbortSignal.timeout = clocks.timeout;
+  };
+}
+
+function precedes(a: Timer, b: Timer): boolean {
+  return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
+}
