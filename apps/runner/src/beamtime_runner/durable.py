@@ -23,11 +23,15 @@ class Torn(Exception):
     """A folder is not what its list of hashes says."""
 
 
-def sha256_file(path: Path) -> str:
-    digest = hashlib.sha256()
+def sha256_file(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
+    """The hash of a file; `on_bytes` hears how much of it was read, for progress over large ones."""
+    digest, done = hashlib.sha256(), 0
     with path.open("rb") as file:
         while chunk := file.read(_READ_BYTES):
             digest.update(chunk)
+            done += len(chunk)
+            if on_bytes is not None:
+                on_bytes(done)
     return digest.hexdigest()
 
 
