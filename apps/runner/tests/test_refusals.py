@@ -195,7 +195,7 @@ def test_a_run_on_a_disk_that_fills_up_keeps_its_last_good_state(tmp_path: Path)
         assert found is not None
         assert faults == []
     finally:
-        subprocess.run(["umount", str(mount)], check=False)
+        subprocess.run(["umount", "-l", str(mount)], check=False)
 
 
 @pytest.mark.parametrize("damage", ["shorter", "missing", "other", "no-list"])

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 from beamtime_runner.chain import head_of
+from beamtime_runner.checkpoint import CheckpointFormat, Snapshot
 from beamtime_runner.durable import SUMS, check_folder
 from beamtime_runner.models import build_config, build_model
 from beamtime_runner.objectives import choose_masks
@@ -40,6 +41,21 @@ def test_plain_transformers_loads_a_checkpoint_with_equal_logits(family: str, wo
         for name, parameter in ours.named_parameters():
             parameter.copy_(state[name])
         assert torch.equal(loaded.eval()(input_ids=ids).logits, ours(input_ids=ids).logits)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_checkpoint_has_the_bytes_that_save_pretrained_writes(family: str, tmp_path: Any) -> None:
+    model = build_model(build_config(train_job(family)["model"], 300, 0), seed=3)
+    with torch.no_grad():
+        for number, parameter in enumerate(model.parameters()):
+            parameter.add_(number)  # norms and biases begin equal, which would hide two that are exchanged
+    model.save_pretrained(tmp_path / "theirs")
+    (tmp_path / "ours").mkdir()
+    CheckpointFormat(model).write(tmp_path / "ours", Snapshot(model))
+    names = sorted(path.name for path in (tmp_path / "theirs").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "ours").iterdir())
+    for name in names:
+        assert (tmp_path / "theirs" / name).read_bytes() == (tmp_path / "ours" / name).read_bytes()
 
 
 def test_the_initial_checkpoint_depends_on_its_seed_alone(tmp_path: Any) -> None:
