@@ -71,21 +71,60 @@ def test_usr1_saves_the_state_and_exits_with_the_code_to_requeue(new_workdir: Ne
     assert proof(resumed) == proof(undisturbed)
 
 
+def kill_after(workdir: Workdir, job: dict[str, Any], seconds: float) -> int:
+    """Kills this many seconds after training has begun, wherever the process is then: in a step or in a file."""
+    process = workdir.start(job)
+    wait_for(process, "resolved")
+    time.sleep(seconds)
+    process.kill()
+    process.communicate(timeout=120)
+    return process.returncode
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_ten_kills_at_random_moments_change_no_bit(family: str, new_workdir: NewWorkdir) -> None:
-    job = train_job(family, training={"steps": 120, "batchSequences": 4, "learningRate": 3e-3})
+    steps = {"steps": 300, "batchSequences": 4, "learningRate": 3e-3}
+    job = train_job(family, training=steps, checkpoints={"schedule": "pythia", "resumeEverySteps": 7})
     undisturbed = new_workdir("undisturbed").run(job)
-    draw = random.Random(family)
+    draw, killed, states = random.Random(family), 0, []
     workdir = new_workdir("kill0")
+    while killed < 10:
+        job["attempt"] += 1
+        if kill_after(workdir, job, draw.uniform(0, 1.5)) != -signal.SIGKILL:
+            break  # it came to its end before: the rest of the kills meet a run that is done
+        killed += 1
+        fresh = new_workdir(f"kill{killed}")
+        if any((workdir.path / "resumable").glob("step*")):
+            stage_elsewhere(workdir.path, fresh.path)
+        elif (workdir.path / "resume").is_dir():
+            shutil.copytree(workdir.path / "resume", fresh.path / "resume")
+        workdir = fresh
+        state = workdir.path / "resume" / "state.json"
+        states.append(json.loads(state.read_text())["step"] if state.is_file() else 0)
+    resumed = workdir.run({**job, "attempt": job["attempt"] + 1})
+    print(f"{family}: {killed} kills, resumed from steps {states}")
+    assert killed == 10
+    assert proof(resumed) == proof(undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_ten_preemptions_by_usr1_change_no_bit(family: str, new_workdir: NewWorkdir) -> None:
+    job = train_job(family, training={"steps": 300, "batchSequences": 4, "learningRate": 3e-3})
+    undisturbed = new_workdir("undisturbed").run(job)
+    draw, workdir = random.Random(family), new_workdir("warned0")
     for number in range(1, 11):
-        job["attempt"] = number
-        stop_at(workdir, job, draw.randrange(10 * number - 5, 10 * number + 5), signal.SIGKILL)
-        fresh = new_workdir(f"kill{number}")
+        process = workdir.start({**job, "attempt": number})
+        wait_for(process, "resolved")
+        time.sleep(draw.uniform(0, 0.3))
+        process.send_signal(signal.SIGUSR1)
+        process.communicate(timeout=120)
+        assert process.returncode in (75, 0)
+        fresh = new_workdir(f"warned{number}")
         stage_elsewhere(workdir.path, fresh.path)
         workdir = fresh
-    resumed = workdir.run({**job, "attempt": 11})
-    assert proof(resumed) == proof(undisturbed)
+    assert proof(workdir.run({**job, "attempt": 11})) == proof(undisturbed)
 
 
 LONG = {"steps": 4000, "batchSequences": 4, "learningRate": 3e-3}
