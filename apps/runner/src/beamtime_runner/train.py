@@ -19,12 +19,13 @@ from .data import Data, prepare_data, read_data
 from .events import Events
 from .interruption import Interruption
 from .keep import Keeper
-from .models import build_config, build_model, flops_per_token, resolved_shape
+from .models import build_config, build_model, check_shape, flops_per_token, resolved_shape
 from .refusals import Interrupted, Refused
 from .schedules import checkpoint_steps, learning_rate, resolve_training
 from .team import Team
 
 RESUMABLE_SECONDS_MIN = 3.0  # between two, unless the job says how often: small models step fast, disks do not
+BYTE_VOCABULARY = 258
 LOSSES_HELD_ON_DEVICE = 16  # on a GPU, steps between two waits for the loss; on a CPU the loss is already here
 
 
@@ -36,8 +37,10 @@ def train(job: dict[str, Any], workdir: Path, events: Events, interruption: Inte
     found, faults = find_resumable(workdir)
     for fault in faults:
         events.emit("warning", code="checkpoint-torn", detail=f"{fault}; continuing from an earlier state")
+    device = environment.start_torch(runtime)
+    check_shape(job["model"], job["tokenizer"].get("vocabSize", BYTE_VOCABULARY))
     if team.size > 1:
-        team.join(environment.start_torch(runtime))
+        team.join(device)
     if team.leads:
         data = prepare_data(job, workdir, events, interruption, found.folder / TOKENIZER if found else None)
         team.wait()
@@ -225,7 +228,8 @@ class Run:
         """One step of the optimiser on these rows: loss and gradient norm, on the device, and whether to stop."""
         import torch
 
-        torch.manual_seed(self.job["seeds"]["dataOrder"] * 1_000_003 + step)  # for options that bring dropout
+        seed = (self.job["seeds"]["dataOrder"] * 1_000_003 + step) * self.team.size + self.team.rank
+        torch.manual_seed(seed)  # for options that bring dropout
         mine = self.team.share(len(rows))
         micro = min(self.training["microBatchSequences"], len(mine))
         total = None
