@@ -83,7 +83,7 @@ def test_ten_kills_at_random_moments_change_no_bit(family: str, new_workdir: New
     draw, states, workdir = random.Random(family), [], new_workdir("kill0")
     for number in range(1, 11):
         after = draw.uniform(0, 0.3)
-        ended = stop_at(workdir, {**job, "attempt": number}, draw.randrange(1, 25 * number), signal.SIGKILL, after)
+        ended = stop_at(workdir, {**job, "attempt": number}, draw.randrange(1, 20 * number), signal.SIGKILL, after)
         assert ended == -signal.SIGKILL
         fresh = new_workdir(f"kill{number}")
         stage_elsewhere(workdir.path, fresh.path)
