@@ -41,10 +41,10 @@ class Snapshot:
                     copies[id(tensor)] = _copy(tensor)
                 self.weights[name] = copies[id(tensor)]
             self.moments: dict[str, Any] = {}
-            for name, parameter in model.named_parameters() if optimiser is not None else ():
-                for key in MOMENTS:
-                    if parameter in optimiser.state:
-                        self.moments[f"{name}.{key}"] = _copy(optimiser.state[parameter][key])
+            states = {} if optimiser is None else optimiser.state
+            for name, parameter in model.named_parameters():
+                if parameter in states:
+                    self.moments |= {f"{name}.{key}": _copy(states[parameter][key]) for key in MOMENTS}
         self.trained = [name for name, _ in model.named_parameters()]  # each once where some are tied
 
 
