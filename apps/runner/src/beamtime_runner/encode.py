@@ -1,4 +1,4 @@
-"""Text to token ids as bytes, exactly as the tokenizer does it and many times faster where words come again.
+"""Text to token ids as bytes, exactly as the tokenizer does it and several times faster where words come again.
 
 A byte-level tokenizer first cuts text by GPT-2's pattern and then works on each part alone. Every change from a
 character that is no white space to one that is ends such a part, so text may be cut there beforehand and each word
