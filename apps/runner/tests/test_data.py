@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +18,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from beamtime_runner import corpus
 from beamtime_runner.batches import batch_sha256, batches_of_manifest
 from beamtime_runner.corpus import END_OF_TEXT, read_pieces, tokenise
+from beamtime_runner.encode import Encoder
 from beamtime_runner.order import SLOTS, DataOrder, permute, quotas
 from beamtime_runner.refusals import Refused
 from beamtime_runner.tokenizer import train_tokenizer
@@ -100,6 +107,43 @@ def test_a_vocabulary_larger_than_the_corpus_allows_is_refused(kind: str, tmp_pa
     assert (refused.value.code, refused.value.field) == ("vocabulary-too-large", "tokenizer.vocabSize")
 
 
+TRICKY = [
+    *" \t\n\r\x0b\x0c\x1c\x85\xa0\u180e\u2003\u200b\u3000\ufeffab'stdre.!12é日\u0301",
+    "  ",
+    "<|endoftext|>",
+    "'ll",
+]
+
+
+@pytest.fixture(scope="module")
+def small_tokenizers(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    path = tmp_path_factory.mktemp("tokenizers") / "text.txt"
+    path.write_text(made_up_text(200) + "  \n\n" * 50, encoding="utf-8")
+    return [
+        train_tokenizer({"kind": kind, "vocabSize": 400}, [{"id": "x"}], {"x": path}) for kind in ("bpe", "unigram")
+    ] + [train_tokenizer({"kind": "byte"}, [], {})]
+
+
+@given(texts=st.lists(st.lists(st.sampled_from(TRICKY), max_size=30).map("".join), min_size=1, max_size=20))
+@settings(max_examples=100, deadline=None)
+def test_remembered_words_give_the_ids_of_the_tokenizer(small_tokenizers: list[Any], texts: list[str]) -> None:
+    for tokenizer in small_tokenizers:
+        encoder = Encoder(tokenizer, "uint16")
+        assert encoder.by_words
+        theirs = [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
+        for _ in range(2):  # words that are new, and words that are known
+            assert [np.frombuffer(ids, "<u2").tolist() for ids in encoder.encode(texts)] == theirs
+
+
+def test_a_tokenizer_that_cuts_otherwise_is_asked_for_whole_texts(small_tokenizers: list[Any]) -> None:
+    about = json.loads(small_tokenizers[0].to_str())
+    about["pre_tokenizer"] = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
+    other = Tokenizer.from_str(json.dumps(about))
+    encoder = Encoder(other, "uint16")
+    assert not encoder.by_words
+    assert np.frombuffer(encoder.encode(["ba  ke lo"])[0], "<u2").tolist() == other.encode("ba  ke lo").ids
+
+
 def tokenised(folder: Path, source: Path, shard_bytes: int, monkeypatch: Any, stop_after: float = 2) -> Any:
     monkeypatch.setattr(corpus, "SHARD_TEXT_BYTES", shard_bytes)
     monkeypatch.setattr(corpus, "PIECE_BYTES", 512)
@@ -160,8 +204,49 @@ def test_the_batch_of_any_step_follows_from_the_manifest_alone(workdir: Workdir)
     assert len(learnt) == 24
     for record in learnt:
         assert record["batch"] == batch_sha256(batches.rows(record["step"] - 1))
+    for step in (0, 11, 23, 1000, 123_456):  # long after the first epoch too
+        by_hand = batch_by_hand(manifest, workdir.path / "data", step)
+        assert np.array_equal(batches.rows(step), by_hand)
+        assert step >= 24 or hashlib.sha256(by_hand.tobytes()).hexdigest() == learnt[step]["batch"]
     shares = [entry["share"] for entry in of_kind(events, "resolved")[0]["data"]["corpora"]]
     assert shares == [0.75, 0.25]
+
+
+def batch_by_hand(manifest: dict[str, Any], data: Path, step: int) -> np.ndarray:
+    """Written from the description of the order, not with its code: no numpy arithmetic, no shared function."""
+    seed, context, rows = manifest["order"]["seed"], manifest["contextTokens"], manifest["batchSequences"]
+    table_size, corpora = manifest["order"]["slotsPerTable"], manifest["corpora"]
+
+    def mix(x: int) -> int:
+        x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
+        return x ^ x >> 31
+
+    def permuted(index: int, size: int, label: str) -> int:
+        digest = hashlib.sha512(f"beamtime-order/1:{label}".encode()).digest()
+        half = max(1, (max(1, size - 1).bit_length() + 1) // 2)
+        while True:
+            left, right = index >> half, index % 2**half
+            for number in range(6):
+                key = int.from_bytes(digest[8 * number : 8 * number + 8], "little")
+                left, right = right, left ^ mix(right ^ key) % 2**half
+            index = left << half | right
+            if index < size:
+                return index
+
+    by_position = [number for number, corpus in enumerate(corpora) for _ in range(corpus["slots"])]
+    table = [by_position[permuted(slot, table_size, f"{seed}:table")] for slot in range(table_size)]
+    batch = []
+    for slot in range(step * rows, (step + 1) * rows):
+        turn, place = divmod(slot, table_size)
+        number = table[place]
+        corpus = corpora[number]
+        draw = turn * corpus["slots"] + table[:place].count(number)
+        epoch, at = divmod(draw, corpus["windows"])
+        window = permuted(at, corpus["windows"], f"{seed}:{corpus['sha256']}:{epoch}")
+        tokens = [np.fromfile(data / corpus["id"] / shard["path"], corpus["dtype"]) for shard in corpus["shards"]]
+        batch.append(np.concatenate(tokens)[window * context : (window + 1) * context + 1])
+    return np.array(batch, dtype="<u4")
 
 
 def test_a_missing_or_changed_shard_is_named(workdir: Workdir) -> None:
@@ -176,6 +261,84 @@ def test_a_missing_or_changed_shard_is_named(workdir: Workdir) -> None:
     shard.unlink()
     with pytest.raises(Refused, match="missing"):
         batches_of_manifest(manifest, workdir.path / "data")
+
+
+@pytest.mark.parametrize("damage", ["missing", "shorter", "other"])
+def test_a_damaged_shard_is_made_again_when_the_run_goes_on(damage: str, workdir: Workdir) -> None:
+    first = workdir.run(train_job())
+    shutil.rmtree(workdir.path / "resumable" / "step24")
+    shard = next((workdir.path / "data" / "made-up").glob("*.uint16"))
+    whole = shard.read_bytes()
+    if damage == "missing":
+        shard.unlink()
+    else:
+        shard.write_bytes(whole[:-4] if damage == "shorter" else whole[::-1])
+    again = workdir.run(train_job())
+    assert [event["code"] for event in of_kind(again, "warning")] == ["shard-damaged"]
+    assert shard.read_bytes() == whole
+    assert again[-1]["weightsSha256"] == first[-1]["weightsSha256"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "shorter", "other", "the same"])
+def test_a_shard_that_changes_under_a_run_stops_it_and_the_same_bytes_do_not(damage: str, workdir: Workdir) -> None:
+    workdir.run(train_job())
+    manifest = json.loads((workdir.path / "manifest.json").read_text())
+    batches = batches_of_manifest(manifest, workdir.path / "data")
+    shard = next((workdir.path / "data" / "made-up").glob("*.uint16"))
+    whole = shard.read_bytes()
+    before = [] if damage == "missing" else batches.rows(0).tolist()  # a file that is open would still be read
+    if damage == "missing":
+        shard.unlink()
+    else:
+        shard.write_bytes({"shorter": whole[:100], "other": whole[::-1], "the same": whole}[damage])
+        os.utime(shard, ns=(1, 1))
+    if damage == "the same":
+        assert batches.rows(0).tolist() == before
+        return
+    with pytest.raises(Refused) as refused:
+        batches.rows(0)
+    assert refused.value.code == ("shard-missing" if damage == "missing" else "shard-changed")
+
+
+def test_a_text_that_changes_while_it_is_tokenised_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "text.txt"
+    source.write_text(made_up_text(200), encoding="utf-8")
+    tokenizer = train_tokenizer({"kind": "byte"}, [], {})
+    entry = {"id": "x", "language": "mul", "script": "Latn"}
+
+    def on_progress(_: float) -> None:
+        source.write_text("another", encoding="utf-8")
+
+    with pytest.raises(Refused) as refused:
+        tokenise(source, "0" * 64, entry, tokenizer, "0" * 64, tmp_path / "x", on_progress)
+    assert (refused.value.code, refused.value.field) == ("corpus-changed", "data.corpora")
+
+
+def test_tokenising_killed_and_started_again_gives_the_same_shards(
+    workdir: Workdir, new_workdir: Callable[[str], Workdir], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = made_up_text(40_000)
+    (workdir.path / "inputs" / "text.txt").write_text(text, encoding="utf-8")
+    program = (
+        "import sys; from beamtime_runner import corpus; corpus.SHARD_TEXT_BYTES, corpus.BLOCK_PIECES = 200_000, 2; "
+        "from beamtime_runner.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    job = train_job(training={"steps": 2, "batchSequences": 4, "learningRate": 1e-3})
+    command = [sys.executable, "-c", program, *workdir.command(job)[3:]]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while process.poll() is None and len(list((workdir.path / "data").glob("*/*.uint16"))) < 3:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not (workdir.path / "manifest.json").exists(), "it was killed in the middle"
+    kept = {path.name: path.stat().st_mtime_ns for path in (workdir.path / "data" / "made-up").glob("0000[01].uint16")}
+    monkeypatch.setattr(corpus, "SHARD_TEXT_BYTES", 200_000)
+    again = of_kind(workdir.run(job), "manifest")[0]
+    assert len(kept) == 2
+    assert kept == {name: (workdir.path / "data" / "made-up" / name).stat().st_mtime_ns for name in kept}
+    other = new_workdir("undisturbed")
+    (other.path / "inputs" / "text.txt").write_text(text, encoding="utf-8")
+    assert of_kind(other.run(job), "manifest")[0]["sha256"] == again["sha256"]
 
 
 def test_all_sizes_and_initialisations_see_the_same_data(tmp_path: Path) -> None:

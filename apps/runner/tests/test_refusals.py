@@ -111,6 +111,25 @@ def test_an_option_that_the_family_does_not_have_is_named(workdir: Workdir) -> N
     assert events[-1]["field"] == "model.options.rotary"
 
 
+@pytest.mark.parametrize(
+    ("shape", "field"),
+    [
+        ({"family": "llama", "hiddenSize": 36, "heads": 4, "options": {"num_key_value_heads": 3}}, "model"),
+        ({"family": "llama", "hiddenSize": 20, "heads": 4}, "model"),  # heads 5 wide have no pairs to rotate
+        ({"family": "llama", "hiddenSize": 32, "heads": 4, "options": {"hidden_size": 8}}, "model.options.hidden_size"),
+        ({"family": "gpt-neox", "hiddenSize": 32, "heads": 4, "options": {"hidden_act": "guess"}}, "model"),
+        ({"family": "mamba", "hiddenSize": 32, "intermediateSize": 33}, "model.intermediateSize"),
+    ],
+)
+def test_a_shape_that_cannot_be_computed_is_refused_before_anything_is_tokenised(
+    shape: dict[str, Any], field: str, workdir: Workdir
+) -> None:
+    events = workdir.run(train_job() | {"model": {"layers": 2, "contextTokens": 32, **shape}}, code=2)
+    assert (events[-1]["code"], events[-1]["field"]) == ("bad-job", field)
+    assert not (workdir.path / "tokenizer").exists()
+    assert "\n" not in events[-1]["detail"]
+
+
 def test_a_loss_that_is_no_number_stops_the_run_at_the_last_good_state(workdir: Workdir) -> None:
     job = train_job(
         training={"steps": 24, "batchSequences": 4, "learningRate": 10, "gradientClip": 0, "warmupSteps": 10}
@@ -195,7 +214,7 @@ def test_a_run_on_a_disk_that_fills_up_keeps_its_last_good_state(tmp_path: Path)
         assert found is not None
         assert faults == []
     finally:
-        subprocess.run(["umount", str(mount)], check=False)
+        subprocess.run(["umount", "-l", str(mount)], check=False)
 
 
 @pytest.mark.parametrize("damage", ["shorter", "missing", "other", "no-list"])

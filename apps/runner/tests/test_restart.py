@@ -27,13 +27,14 @@ def proof(events: list[dict[str, Any]]) -> tuple[str, str, str]:
     return done["weightsSha256"], done["optimiserSha256"], done["chainSha256"]
 
 
-def stop_at(workdir: Workdir, job: dict[str, Any], step: int, how: signal.Signals) -> int:
-    """Runs the job until this step's resumable state or a later one is announced, and sends the signal."""
+def stop_at(workdir: Workdir, job: dict[str, Any], step: int, how: signal.Signals, after_seconds: float = 0) -> int:
+    """Runs the job until this step's resumable state or a later one is announced, waits, and sends the signal."""
     process = workdir.start(job)
     assert process.stdout is not None
     for line in process.stdout:
         event = json.loads(line)
         if event["kind"] == "resumable" and event["step"] >= step:
+            time.sleep(after_seconds)
             process.send_signal(how)
             break
     process.communicate(timeout=120)
@@ -74,18 +75,41 @@ def test_usr1_saves_the_state_and_exits_with_the_code_to_requeue(new_workdir: Ne
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_ten_kills_at_random_moments_change_no_bit(family: str, new_workdir: NewWorkdir) -> None:
-    job = train_job(family, training={"steps": 120, "batchSequences": 4, "learningRate": 3e-3})
+    """Each kill comes a random while after a random step, in a step or in the middle of a file, and the next attempt
+    goes on in another folder."""
+    steps = {"steps": 300, "batchSequences": 4, "learningRate": 3e-3}
+    job = train_job(family, training=steps, checkpoints={"schedule": "pythia", "resumeEverySteps": 7})
     undisturbed = new_workdir("undisturbed").run(job)
-    draw = random.Random(family)
-    workdir = new_workdir("kill0")
+    draw, states, workdir = random.Random(family), [], new_workdir("kill0")
     for number in range(1, 11):
-        job["attempt"] = number
-        stop_at(workdir, job, draw.randrange(10 * number - 5, 10 * number + 5), signal.SIGKILL)
+        after = draw.uniform(0, 0.3)
+        ended = stop_at(workdir, {**job, "attempt": number}, draw.randrange(1, 20 * number), signal.SIGKILL, after)
+        assert ended == -signal.SIGKILL
         fresh = new_workdir(f"kill{number}")
         stage_elsewhere(workdir.path, fresh.path)
         workdir = fresh
-    resumed = workdir.run({**job, "attempt": 11})
-    assert proof(resumed) == proof(undisturbed)
+        states.append(json.loads((workdir.path / "resume" / "state.json").read_text())["step"])
+    print(f"{family}: resumed from steps {states}")
+    assert proof(workdir.run({**job, "attempt": 11})) == proof(undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_ten_preemptions_by_usr1_change_no_bit(family: str, new_workdir: NewWorkdir) -> None:
+    job = train_job(family, training={"steps": 300, "batchSequences": 4, "learningRate": 3e-3})
+    undisturbed = new_workdir("undisturbed").run(job)
+    draw, workdir = random.Random(family), new_workdir("warned0")
+    for number in range(1, 11):
+        process = workdir.start({**job, "attempt": number})
+        wait_for(process, "resolved")
+        time.sleep(draw.uniform(0, 0.3))
+        process.send_signal(signal.SIGUSR1)
+        process.communicate(timeout=120)
+        assert process.returncode in (75, 0)
+        fresh = new_workdir(f"warned{number}")
+        stage_elsewhere(workdir.path, fresh.path)
+        workdir = fresh
+    assert proof(workdir.run({**job, "attempt": 11})) == proof(undisturbed)
 
 
 LONG = {"steps": 4000, "batchSequences": 4, "learningRate": 3e-3}

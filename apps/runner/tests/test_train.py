@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
+from beamtime_runner import environment
 from beamtime_runner.chain import head_of
+from beamtime_runner.checkpoint import CheckpointFormat, Snapshot
 from beamtime_runner.durable import SUMS, check_folder
 from beamtime_runner.models import build_config, build_model
 from beamtime_runner.objectives import choose_masks
@@ -40,6 +43,21 @@ def test_plain_transformers_loads_a_checkpoint_with_equal_logits(family: str, wo
         for name, parameter in ours.named_parameters():
             parameter.copy_(state[name])
         assert torch.equal(loaded.eval()(input_ids=ids).logits, ours(input_ids=ids).logits)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_checkpoint_has_the_bytes_that_save_pretrained_writes(family: str, tmp_path: Any) -> None:
+    model = build_model(build_config(train_job(family)["model"], 300, 0), seed=3)
+    with torch.no_grad():
+        for number, parameter in enumerate(model.parameters()):
+            parameter.add_(number)  # norms and biases begin equal, which would hide two that are exchanged
+    model.save_pretrained(tmp_path / "theirs")
+    (tmp_path / "ours").mkdir()
+    CheckpointFormat(model).write(tmp_path / "ours", Snapshot(model))
+    names = sorted(path.name for path in (tmp_path / "theirs").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "ours").iterdir())
+    for name in names:
+        assert (tmp_path / "theirs" / name).read_bytes() == (tmp_path / "ours" / name).read_bytes()
 
 
 def test_the_initial_checkpoint_depends_on_its_seed_alone(tmp_path: Any) -> None:
@@ -160,3 +178,46 @@ def test_masks_are_a_function_of_step_and_row() -> None:
         assert (all_rows[5:7] == two_rows).all()
     assert whole[0].shape == (8, 5)
     assert not (whole[0] == choose_masks(10, 0, (8, 32), 0.15, 3, 300)[0]).all()
+
+
+def test_bfloat16_is_autocast_and_learns_as_float32_does(tmp_path: Any) -> None:
+    training = {"steps": 8, "batchSequences": 4, "learningRate": 1e-3}
+    runs = [
+        Workdir(tmp_path / dtype).run(train_job(training=training | {"dtype": dtype}))
+        for dtype in ("float32", "bfloat16")
+    ]
+    exact, rounded = ([event["loss"] for event in of_kind(run, "checkpoint")][1:] for run in runs)
+    assert exact != rounded
+    assert rounded == pytest.approx(exact, rel=1e-2)
+    weights = load_file(tmp_path / "bfloat16" / "checkpoints" / "step8" / "model.safetensors")
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_a_compiled_run_learns_what_an_eager_one_does(tmp_path: Any) -> None:
+    eager, compiled = (
+        Workdir(tmp_path / str(wanted)).run(train_job(runtime={"compile": wanted})) for wanted in (False, True)
+    )
+    assert of_kind(compiled, "resolved")[0]["runtime"]["compile"] is True
+    losses = [[event["loss"] for event in of_kind(run, "checkpoint")][1:] for run in (eager, compiled)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+def test_utilisation_is_reported_against_the_peak_of_the_card(workdir: Workdir, monkeypatch: Any) -> None:
+    assert environment.peak_flops_of("NVIDIA H100 80GB HBM3") == 989e12
+    assert environment.peak_flops_of("NVIDIA H100 PCIe") == 756e12
+    assert environment.peak_flops_of("NVIDIA A100-SXM4-80GB") == 312e12
+    assert environment.peak_flops_of("NVIDIA L40S") == 362e12
+    assert environment.peak_flops_of("NVIDIA L4") == 121e12
+    assert environment.peak_flops_of("cpu AVX512") is None
+    assert "modelFlopsUtilisation" not in workdir.run(train_job())[-1]
+    shutil.rmtree(workdir.path / "resumable")
+    monkeypatch.setattr(environment, "peak_flops", lambda _: 1e9)
+    events = workdir.run(train_job())
+    resolved, done = of_kind(events, "resolved")[0], events[-1]
+    per_token = resolved["flops"] / resolved["data"]["tokens"]
+    assert done["modelFlopsUtilisation"] == pytest.approx(done["tokensPerSecond"] * per_token / 1e9)
+    config, body = resolved["model"]["config"], resolved["model"]["parametersWithoutEmbeddings"]
+    by_hand = 6 * (body + config["vocab_size"] * 32) + 12 * 2 * 32 * 32  # layers × width × context
+    assert per_token == by_hand

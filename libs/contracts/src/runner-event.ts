@@ -178,7 +178,7 @@ export const runnerEvent = z.discriminatedUnion('kind', [
   z.strictObject({
     ...eventHead,
     kind: z.literal('progress'),
-    phase: z.enum(['tokenizer', 'tokenise', 'train', 'evaluate', 'capture']),
+    phase: z.enum(['inputs', 'tokenizer', 'tokenise', 'train', 'evaluate', 'capture']),
     fraction: z.number().min(0).max(1).describe('Of this phase'),
     step: count.optional().describe('Steps done (train)'),
     loss: z.number().optional().describe('Of the last of these steps, nats per token'),

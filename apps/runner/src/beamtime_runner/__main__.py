@@ -40,6 +40,8 @@ examples:
       Event "ready" names the port.
   torchrun --nproc-per-node 8 -m beamtime_runner train --job job.json --workdir DIR
       Eight processes, a GPU each, share every batch.
+  python -m beamtime_runner verify DIR/checkpoints --shards DIR/data
+      Follows the chain of steps through all revisions and computes the batch of every step again.
   sbatch --signal=USR1@90 --requeue …
       On USR1, TERM or INT train saves its state and exits with 75.
 
@@ -61,6 +63,8 @@ COMMANDS = {
     "evaluate": "bits per byte, head scores and minimal pairs over all revisions",
 }
 
+VERIFY = "check the hash chain of steps that is published with a model's revisions"
+
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
@@ -76,6 +80,9 @@ def main(argv: list[str] | None = None) -> int:
         command = commands.add_parser(name, help=help_text, description=help_text.capitalize() + ".")
         command.add_argument("--job", type=Path, required=True, metavar="JOB.json", help="the job file")
         command.add_argument("--workdir", type=Path, required=True, metavar="DIR", help="inputs and results")
+    check = commands.add_parser("verify", help=VERIFY, description=VERIFY.capitalize() + ".")
+    check.add_argument("folder", type=Path, metavar="DIR", help="holds the revisions step0, step1 …, of a run or a hub")
+    check.add_argument("--shards", type=Path, metavar="DATA", help="the folder data/ of a run on the same texts")
     options = parser.parse_args(argv)
     if options.schema:
         sys.stdout.write((Path(__file__).parent / "schemas" / "job.json").read_text(encoding="utf-8"))
@@ -83,7 +90,20 @@ def main(argv: list[str] | None = None) -> int:
     if options.command is None:
         parser.print_help()
         return EXIT_BAD_INPUT
+    if options.command == "verify":
+        return run_verify(options.folder, options.shards)
     return run(options.command, options.job, options.workdir)
+
+
+def run_verify(folder: Path, shards: Path | None) -> int:
+    from .verify import verify
+
+    try:
+        verify(folder, shards)
+        return EXIT_DONE
+    except Refused as refused:
+        print(f"not proven: {refused.detail}", file=sys.stderr)
+        return refused.exit_code
 
 
 def run(command: str, job_path: Path, workdir: Path) -> int:

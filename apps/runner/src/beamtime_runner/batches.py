@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from .corpus import Corpus
-from .durable import sha256_file
 from .order import ALGORITHM, SLOTS, DataOrder, quotas
 from .refusals import Refused
+from .shards import damage_of
 
 MANIFEST_SCHEMA = "beamtime.data-manifest/1"
 FIRST_BATCHES = 4
@@ -106,10 +106,10 @@ def batches_of_manifest(manifest: dict[str, Any], shards_folder: Path, verify: b
     for entry in manifest["corpora"]:
         folder = shards_folder / entry["id"]
         for shard in entry["shards"] if verify else []:
-            if not (folder / shard["path"]).is_file():
-                raise Refused("shard-missing", f"the shard {entry['id']}/{shard['path']} is missing")
-            if sha256_file(folder / shard["path"]) != shard["sha256"]:
-                raise Refused("shard-changed", f"the shard {entry['id']}/{shard['path']} is damaged")
+            damage = damage_of(folder / shard["path"], shard)
+            if damage is not None:
+                code = "shard-missing" if damage == "is missing" else "shard-changed"
+                raise Refused(code, f"the shard {entry['id']}/{shard['path']} {damage}")
         corpora.append(
             Corpus(
                 entry["id"],

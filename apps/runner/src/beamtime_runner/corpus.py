@@ -11,14 +11,16 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .durable import write_file
+from .encode import Encoder
 from .refusals import Refused, refusal_of_full_disk
+from .shards import ShardReader, damage_of, width_of
 
 END_OF_TEXT = "<|endoftext|>"
 MASK = "<|mask|>"
@@ -48,16 +50,10 @@ class Corpus:
     dtype: str
     shards: list[dict[str, Any]]  # path, tokens, sha256
     folder: Path
-    _maps: list[np.ndarray] = field(default_factory=list, repr=False)
-    _ends: list[int] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
-        total = 0
-        for shard in self.shards:
-            total += shard["tokens"]
-            self._ends.append(total)
-            self._maps.append(np.memmap(self.folder / shard["path"], dtype=self.dtype, mode="r"))
-        self.tokens = total
+        self._reader = ShardReader(self.id, self.folder, self.shards, self.dtype)
+        self.tokens = self._reader.tokens
 
     def windows(self, context_tokens: int) -> int:
         return max(0, (self.tokens - 1) // context_tokens)
@@ -68,15 +64,7 @@ class Corpus:
         return self.read(start, start + context_tokens + 1)
 
     def read(self, start: int, end: int) -> np.ndarray:
-        shard = int(np.searchsorted(self._ends, start, side="right"))
-        parts = []
-        while start < end:
-            base = self._ends[shard] - len(self._maps[shard])
-            part = self._maps[shard][start - base : end - base]
-            parts.append(part)
-            start += len(part)
-            shard += 1
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return self._reader.read(start, end)
 
 
 def read_pieces(path: Path, text_format: str, corpus_id: str, start: int = 0) -> Iterator[Piece]:
@@ -161,15 +149,13 @@ class _ShardWriter:
     def __init__(self, folder: Path, number: int, dtype: str):
         self.name = f"{number:05d}.{dtype}"
         self.final, self.draft = folder / self.name, folder / f".{self.name}.tmp"
-        self.dtype = np.dtype(dtype).newbyteorder("<")
         self.file, self.digest = self.draft.open("wb"), hashlib.sha256()
-        self.tokens = self.text_bytes = self.words = 0
+        self.bytes = self.text_bytes = self.words = 0
 
-    def add(self, ids: list[int], text_bytes: int, words: int) -> None:
-        data = np.asarray(ids, dtype=self.dtype).tobytes()
-        self.file.write(data)
-        self.digest.update(data)
-        self.tokens += len(ids)
+    def add(self, ids: bytes, text_bytes: int, words: int) -> None:
+        self.file.write(ids)
+        self.digest.update(ids)
+        self.bytes += len(ids)
         self.text_bytes += text_bytes
         self.words += words
 
@@ -180,7 +166,7 @@ class _ShardWriter:
         self.draft.rename(self.final)
         return {
             "path": self.name,
-            "tokens": self.tokens,
+            "tokens": self.bytes // width_of(self.name),
             "sha256": self.digest.hexdigest(),
             "textBytes": self.text_bytes,
             "words": self.words,
@@ -196,19 +182,29 @@ def tokenise(
     tokenizer_sha256: str,
     folder: Path,
     on_progress: Callable[[float], None],
+    on_damage: Callable[[str], None] = lambda _: None,
 ) -> Corpus:
-    """Writes the shards of one corpus into `folder`, or goes on where an earlier process was cut off."""
+    """Writes the shards of one corpus into `folder`, or goes on where an earlier process was cut off.
+
+    Shards that an earlier process left are read and compared with their sha256 first; from the first that is missing
+    or damaged on they are made again, and `on_damage` is told.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     dtype = "uint16" if tokenizer.get_vocab_size() <= 1 << 16 else "uint32"
     made_from = {"source": source_sha256, "tokenizer": tokenizer_sha256, "shardTextBytes": SHARD_TEXT_BYTES}
-    index = _read_index(folder, made_from)
-    size = source.stat().st_size
+    index = _read_index(folder, made_from, on_progress, on_damage)
+    before = source.stat()
     try:
         if not index.get("complete"):
-            _write_shards(source, size, entry, tokenizer, folder, dtype, index, on_progress)
+            _write_shards(source, before.st_size, entry, Encoder(tokenizer, dtype), folder, dtype, index, on_progress)
     except OSError as error:
         refusal = refusal_of_full_disk(error, f"tokenising {entry['id']}")
         raise refusal or error from error
+    after = source.stat()
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        (folder / "index.json").unlink(missing_ok=True)
+        detail = f"data.corpora: {entry['id']} was changed while it was being tokenised"
+        raise Refused("corpus-changed", detail, "data.corpora")
     shards: list[dict[str, Any]] = index["shards"]
     text_bytes, words = sum(shard["textBytes"] for shard in shards), sum(shard["words"] for shard in shards)
     if text_bytes == 0:
@@ -226,35 +222,40 @@ def tokenise(
     )
 
 
-def _read_index(folder: Path, made_from: dict[str, Any]) -> dict[str, Any]:
-    """What is there already, when it was made from the same text and tokenizer and is whole."""
+def _read_index(
+    folder: Path,
+    made_from: dict[str, Any],
+    on_progress: Callable[[float], None],
+    on_damage: Callable[[str], None],
+) -> dict[str, Any]:
+    """What is there already, when it was made from the same text and tokenizer: the shards up to the first damage."""
+    fresh = {"madeFrom": made_from, "shards": [], "complete": False}
     try:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        sizes = {shard["path"]: (folder / shard["path"]).stat().st_size for shard in index["shards"]}
-        whole = all(sizes[shard["path"]] == shard["tokens"] * _width(shard["path"]) for shard in index["shards"])
-        if index["madeFrom"] == made_from and whole:
-            return index
-    except (OSError, ValueError, KeyError):
-        pass
-    return {"madeFrom": made_from, "shards": [], "complete": False}
-
-
-def _width(name: str) -> int:
-    return np.dtype(name.rpartition(".")[2]).itemsize
+        shards = index["shards"] if index["madeFrom"] == made_from else []
+    except (OSError, ValueError, KeyError, TypeError):
+        return fresh
+    for number, shard in enumerate(shards):
+        damage = damage_of(folder / shard["path"], shard)
+        if damage is not None:
+            on_damage(f"{folder.name}/{shard['path']} {damage}")
+            return fresh | {"shards": shards[:number]}
+        on_progress(0.0)
+    return index if shards else fresh
 
 
 def _write_shards(
     source: Path,
     size: int,
     entry: dict[str, Any],
-    tokenizer: Any,
+    encoder: Encoder,
     folder: Path,
     dtype: str,
     index: dict[str, Any],
     on_progress: Callable[[float], None],
 ) -> None:
     start = index["shards"][-1]["sourceEnd"] if index["shards"] else 0
-    end_of_text: int = tokenizer.token_to_id(END_OF_TEXT)
+    end_of_text = encoder.id_of(END_OF_TEXT)
     shard_start, end = start, start
     writer: _ShardWriter | None = None
 
@@ -267,12 +268,13 @@ def _write_shards(
         write_file(folder / "index.json", json.dumps(index).encode())
 
     for block in _blocks(read_pieces(source, entry.get("format", "text"), entry["id"], start)):
-        for piece, encoding in zip(block, tokenizer.encode_batch_fast([piece.text for piece in block]), strict=True):
+        for piece, ids in zip(block, encoder.encode([piece.text for piece in block]), strict=True):
             if writer is not None and piece.end - shard_start > SHARD_TEXT_BYTES and piece.end != end:
                 finish(complete=False)
                 shard_start = end
             writer = writer or _ShardWriter(folder, len(index["shards"]), dtype)
-            ids = [end_of_text, *encoding.ids] if piece.starts_document else encoding.ids
+            if piece.starts_document:
+                writer.add(end_of_text, 0, 0)
             writer.add(ids, len(piece.text.encode()), len(piece.text.split()))
             end = piece.end
         on_progress(end / max(1, size))

@@ -6,9 +6,8 @@ import hashlib
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,22 @@ from .refusals import refusal_of_full_disk
 
 SUMS = "SHA256SUMS"  # in the format of sha256sum(1), so anyone can check a folder: sha256sum -c SHA256SUMS
 _READ_BYTES = 1 << 20
-PENDING_MAX = 2  # drafts on their way to disk; more would hide that the disk is too slow
+PENDING_MAX = 1  # folders waiting for the one on its way to disk: each holds a copy of the weights in memory
 
 
 class Torn(Exception):
     """A folder is not what its list of hashes says."""
 
 
-def sha256_file(path: Path) -> str:
-    digest = hashlib.sha256()
+def sha256_file(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
+    """The hash of a file; `on_bytes` hears how much of it was read, for progress over large ones."""
+    digest, done = hashlib.sha256(), 0
     with path.open("rb") as file:
         while chunk := file.read(_READ_BYTES):
             digest.update(chunk)
+            done += len(chunk)
+            if on_bytes is not None:
+                on_bytes(done)
     return digest.hexdigest()
 
 
@@ -39,54 +42,44 @@ def _fsync(path: Path) -> None:
         os.close(handle)
 
 
-class Draft:
-    """A folder that is filled and hashed but has not its name yet; `commit` makes it last, and may take a while."""
-
-    def __init__(self, final: Path, fill: Callable[[Path], None]):
-        self._final = final
-        self._folder = final.parent / f".{final.name}.{os.getpid()}.tmp"
-        with self._or_nothing():
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder.mkdir(parents=True)
-            fill(self._folder)
-            self.files = _describe(self._folder)
-            sums = "".join(f"{entry['sha256']}  {entry['path']}\n" for entry in self.files).encode()
-            (self._folder / SUMS).write_bytes(sums)
-            self.files.append({"path": SUMS, "bytes": len(sums), "sha256": hashlib.sha256(sums).hexdigest()})
-
-    def commit(self) -> None:
-        with self._or_nothing():
-            for entry in self.files:
-                _fsync(self._folder / entry["path"])
-            _fsync(self._folder)
-            if self._final.exists():
-                shutil.rmtree(self._final)
-            self._folder.rename(self._final)
-            _fsync(self._final.parent)
-
-    @contextmanager
-    def _or_nothing(self) -> Iterator[None]:
-        """On any error the draft goes, and an older folder of that name stays."""
-        try:
-            yield
-        except BaseException as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            doing = f"writing {self._final.name}"
-            refusal = refusal_of_full_disk(error, doing) if isinstance(error, Exception) else None
-            if refusal is not None:
-                raise refusal from error
-            raise
+def sweep(parent: Path) -> None:
+    """Removes what processes that were killed left half-written here. Only for a folder that no other one writes to."""
+    for draft in parent.glob(".*.tmp"):
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink(missing_ok=True)
 
 
 def write_folder(final: Path, fill: Callable[[Path], None]) -> list[dict[str, Any]]:
     """Lets `fill` write into a fresh folder and gives it its name once every byte is on disk.
 
     Returns the files as `{path, bytes, sha256}`, the list of hashes included. Replaces an older folder of that
-    name. On any error nothing remains; a full disk becomes a refusal.
+    name. On any error the draft goes and an older folder stays; a full disk becomes a refusal.
     """
-    draft = Draft(final, fill)
-    draft.commit()
-    return draft.files
+    draft = final.parent / f".{final.name}.{os.getpid()}.tmp"
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        fill(draft)
+        files = _describe(draft)
+        sums = "".join(f"{entry['sha256']}  {entry['path']}\n" for entry in files).encode()
+        (draft / SUMS).write_bytes(sums)
+        files.append({"path": SUMS, "bytes": len(sums), "sha256": hashlib.sha256(sums).hexdigest()})
+        for entry in files:
+            _fsync(draft / entry["path"])
+        _fsync(draft)
+        if final.exists():
+            shutil.rmtree(final)
+        draft.rename(final)
+        _fsync(final.parent)
+        return files
+    except BaseException as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        refusal = refusal_of_full_disk(error, f"writing {final.name}") if isinstance(error, Exception) else None
+        if refusal is not None:
+            raise refusal from error
+        raise
 
 
 def _describe(folder: Path) -> list[dict[str, Any]]:
@@ -106,24 +99,19 @@ def place(source: Path, target: Path) -> None:
 
 
 class Background:
-    """Commits drafts in order while the next steps are computed; an error surfaces at the next call."""
+    """Does work in order while the next steps are computed; an error surfaces at the next call."""
 
     def __init__(self) -> None:
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="keep")
         self._pending: deque[Future[None]] = deque()
 
-    def commit(self, draft: Draft, then: Callable[[], None]) -> None:
-        """Commits the draft and calls `then`; waits first while too many are on their way."""
-        self._drop_done(leave=PENDING_MAX)
-
-        def work() -> None:
-            draft.commit()
-            then()
-
+    def do(self, work: Callable[[], None], waiting_max: int = PENDING_MAX) -> None:
+        """Takes the work on; waits first while more than `waiting_max` are not done."""
+        self._drop_done(leave=waiting_max)
         self._pending.append(self._worker.submit(work))
 
     def settle(self) -> None:
-        """Waits until all is on disk."""
+        """Waits until all is done."""
         self._drop_done(leave=0)
 
     def _drop_done(self, leave: int) -> None:

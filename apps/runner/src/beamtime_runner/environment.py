@@ -10,8 +10,21 @@ from typing import Any
 from . import __version__
 from .refusals import Refused
 
-# Dense bfloat16 peak of cards that we know, FLOP/s, from the makers' data sheets.
-PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "V100": 125e12}
+# Dense bfloat16 peak of cards that we know, FLOP/s, from the makers' data sheets ("with sparsity" is twice that).
+# The first whose words all stand in the card's name counts, so forms of a card come before it.
+PEAK_FLOPS: list[tuple[tuple[str, ...], float]] = [
+    (("B200",), 2250e12),
+    (("H200",), 989e12),
+    (("H100", "PCIe"), 756e12),
+    (("H100", "NVL"), 835e12),
+    (("H100",), 989e12),
+    (("A100",), 312e12),
+    (("A10G",), 70e12),
+    (("A10",), 125e12),
+    (("L40S",), 362e12),
+    (("L40",), 181e12),
+    (("L4",), 121e12),
+]
 
 
 def describe(device: str = "not loaded", threads: int = 1, processes: int = 1) -> dict[str, Any]:
@@ -86,8 +99,13 @@ def device_name(device: Any) -> str:
 
 
 def peak_flops(device: Any) -> float | None:
-    name = device_name(device)
-    return next((peak for card, peak in PEAK_FLOPS.items() if card in name), None)
+    return peak_flops_of(device_name(device))
+
+
+def peak_flops_of(card: str) -> float | None:
+    """The card's peak by its name, `NVIDIA H100 80GB HBM3`; None for one that we do not know, and for a CPU."""
+    words = card.replace("-", " ").split()
+    return next((peak for names, peak in PEAK_FLOPS if all(name in words for name in names)), None)
 
 
 def peak_memory_bytes() -> int:

@@ -98,9 +98,12 @@ def _read_pairs(task: dict[str, Any], number: int, workdir: Path) -> dict[str, A
             for line_number, line in enumerate(lines, 1):
                 if line.strip():
                     pair = json.loads(line)
-                    pairs.append((str(pair["sentence_good"]), str(pair["sentence_bad"])))
+                    pairs.append(tuple(pair[name] for name in ("sentence_good", "sentence_bad")))
+                    if not all(isinstance(sentence, str) and sentence for sentence in pairs[-1]):
+                        raise ValueError("no sentence")
         except (ValueError, KeyError, TypeError) as error:
-            detail = f"{field}: line {line_number} is not JSON with sentence_good and sentence_bad"
+            wrong = line_number + 1 if isinstance(error, UnicodeDecodeError) else line_number
+            detail = f"{field}: line {wrong} is not JSON with the texts sentence_good and sentence_bad"
             raise Refused("bad-pairs", detail, field) from error
     if not 0 < len(pairs) <= PAIRS_MAX:
         raise Refused("bad-pairs", f"{field}: {len(pairs)} pairs, and 1 to {PAIRS_MAX} are allowed", field)
@@ -154,14 +157,13 @@ def _head_scores(loaded: Loaded, task: dict[str, Any], samples: int, seed: int) 
 
     count = task.get("sequences", HEAD_SEQUENCES)
     half = min(task.get("halfTokens", HEAD_HALF_TOKENS), (loaded.context_tokens - 1) // 2)
-    generator = np.random.Generator(np.random.Philox(key=seed))
-    special = sorted(loaded.text.special | {loaded.start})
-    ordinary = np.setdiff1d(np.arange(len(loaded.text.table)), special)
     scores = []
     if loaded.config.model_type == "mamba":
         return [{"task": "headScores", "sequences": 0, "heads": []}]
-    for _ in range(count):
-        random_tokens = generator.choice(ordinary, half).tolist()
+    if half < 2:
+        detail = f"tasks: head scores need a context of 5 tokens, {loaded.revision} has {loaded.context_tokens}"
+        raise Refused("context-too-small", detail, "tasks")
+    for random_tokens in head_sequences(loaded, count, half, seed):
         request = {"sites": ["blocks.*.attn.hook_pattern"]}
         plan = plan_capture(loaded, request, {"tokenIds": [loaded.start, *random_tokens, *random_tokens]})
         patterns = np.stack([pattern.double().numpy() for pattern in run_capture(plan).values()])
@@ -186,6 +188,14 @@ def _head_scores(loaded: Loaded, task: dict[str, Any], samples: int, seed: int) 
         for head in range(heads)
     ]
     return [{"task": "headScores", "sequences": count, "heads": rows}]
+
+
+def head_sequences(loaded: Loaded, count: int, half: int, seed: int) -> list[list[int]]:
+    """Random tokens that stand for text, `half` in each of `count` sequences."""
+    generator = np.random.Generator(np.random.Philox(key=seed))
+    special = sorted(loaded.text.special | {loaded.start})
+    ordinary = np.setdiff1d(np.arange(len(loaded.text.table)), special)
+    return [generator.choice(ordinary, half).tolist() for _ in range(count)]
 
 
 def head_scores_of(patterns: np.ndarray, half: int) -> np.ndarray:

@@ -25,12 +25,9 @@ def objective_of(family: str) -> str:
 def build_config(shape: dict[str, Any], vocab_size: int, end_of_text: int) -> Any:
     """The transformers configuration of this shape; dropout is off, as in Pythia."""
     family, width = shape["family"], shape["hiddenSize"]
-    fields: dict[str, Any] = {
-        "vocab_size": vocab_size,
-        "bos_token_id": end_of_text,
-        "eos_token_id": end_of_text,
-    }
-    fields["pad_token_id"] = end_of_text
+    ends = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), end_of_text)
+    fields: dict[str, Any] = {"vocab_size": vocab_size, **ends}
+    defaults: dict[str, Any] = {}  # what options may change
     if "tieEmbeddings" in shape:
         fields["tie_word_embeddings"] = shape["tieEmbeddings"]
     inner = shape.get("intermediateSize", 4 * width)
@@ -40,30 +37,23 @@ def build_config(shape: dict[str, Any], vocab_size: int, end_of_text: int) -> An
     if family == "gpt-neox":
         from transformers import GPTNeoXConfig as Config
 
-        fields |= common | {"hidden_dropout": 0.0, "attention_dropout": 0.0}
+        fields |= common
+        defaults = {"hidden_dropout": 0.0, "attention_dropout": 0.0}
     elif family == "llama":
         from transformers import LlamaConfig as Config
 
-        fields |= common | {"num_key_value_heads": heads, "attention_dropout": 0.0}
+        fields |= common
+        defaults = {"num_key_value_heads": heads, "attention_dropout": 0.0}
     elif family == "gpt2":
         from transformers import GPT2Config as Config
 
-        fields |= {
-            "n_embd": width,
-            "n_layer": depth,
-            "n_head": heads,
-            "n_positions": context,
-            "n_inner": inner,
-        }
-        fields |= {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+        fields |= {"n_embd": width, "n_layer": depth, "n_head": heads, "n_positions": context, "n_inner": inner}
+        defaults = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
     elif family == "bert":
         from transformers import BertConfig as Config
 
-        fields |= common | {
-            "hidden_dropout_prob": 0.0,
-            "attention_probs_dropout_prob": 0.0,
-            "type_vocab_size": 1,
-        }
+        fields |= common
+        defaults = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "type_vocab_size": 1}
     else:
         from transformers import MambaConfig as Config
 
@@ -72,11 +62,13 @@ def build_config(shape: dict[str, Any], vocab_size: int, end_of_text: int) -> An
             raise Refused("bad-job", detail, "model.intermediateSize")
         expand = inner // width if "intermediateSize" in shape else 2
         fields |= {"hidden_size": width, "num_hidden_layers": depth, "expand": expand}
-    return _with_options(Config, fields, shape.get("options", {}), family)
+    return _with_options(Config, fields, defaults, shape.get("options", {}), family)
 
 
-def _with_options(config_class: Any, fields: dict[str, Any], options: dict[str, Any], family: str) -> Any:
-    known = vars(config_class(**fields)).keys() | _RENAMED_OPTIONS.get(family, set())
+def _with_options(
+    config_class: Any, fields: dict[str, Any], defaults: dict[str, Any], options: dict[str, Any], family: str
+) -> Any:
+    known = vars(config_class()).keys() | fields.keys() | defaults.keys() | _RENAMED_OPTIONS.get(family, set())
     for name in options:
         field = f"model.options.{name}"
         if name in fields:
@@ -84,13 +76,35 @@ def _with_options(config_class: Any, fields: dict[str, Any], options: dict[str, 
         if name not in known or name.startswith("_"):
             raise Refused("bad-job", f"{field}: {family} has no such option", field)
     try:
-        return config_class(**fields, **options)
+        return config_class(**fields, **{**defaults, **options})
     except Exception as error:
         raise Refused("bad-job", f"model: transformers refuses it: {_first_line(error)}", "model") from error
 
 
+def check_shape(shape: dict[str, Any], vocab_size: int) -> None:
+    """Refuses a shape with which no step can be computed, without computing one: a layer of it on torch's meta device.
+
+    The schema knows that heads divide the width; that a rotary embedding needs an even head, or that key and value
+    heads have to divide the heads, only the model itself does.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+
+    config = build_config({**shape, "layers": 1}, vocab_size, 0)
+    auto = AutoModelForMaskedLM if config.model_type in MASKED_FAMILIES else AutoModelForCausalLM
+    try:
+        with torch.device("meta"):
+            tokens = torch.zeros((1, min(8, shape["contextTokens"])), dtype=torch.long)
+            auto.from_config(config)(input_ids=tokens, use_cache=False)
+    except Exception as error:
+        if "meta tensor" in str(error):  # the model looks at a value, which there is none of here
+            return
+        raise Refused("bad-job", f"model: this shape cannot be computed: {_first_line(error)}", "model") from error
+
+
 def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
+    said = str(error.__cause__ or error)  # a validator's own words, not that it said something
+    return next((line.strip() for line in said.splitlines() if line.strip()), type(error).__name__)[:300]
 
 
 def build_model(config: Any, seed: int) -> Any:

@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from .corpus import END_OF_TEXT, MASK, read_pieces
 from .durable import sha256_file, write_folder
+from .encode import Encoder
 from .refusals import Refused
 
 SPECIALS = [END_OF_TEXT, MASK]
 TRAINING_BYTES = {
-    "bpe": 256 * 1024 * 1024,
+    "bpe": 64 * 1024 * 1024,
     "unigram": 64 * 1024 * 1024,
-}  # of each corpus; bounds memory and time
+}  # of each corpus, from its beginning; bounds memory and time: cutting it into words takes a second for 2 MB
 MEASURED_BYTES = 4 * 1024 * 1024  # of each corpus, for bytes per token and fertility
 FILE = "tokenizer.json"
+_READING = 0.5  # of the time that training a tokenizer takes, about
 
 
-def train_tokenizer(spec: dict[str, Any], corpora: list[dict[str, Any]], sources: dict[str, Path]) -> Any:
+def train_tokenizer(
+    spec: dict[str, Any],
+    corpora: list[dict[str, Any]],
+    sources: dict[str, Path],
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> Any:
     """A `tokenizers.Tokenizer`; corpora in the order of the job file, each from its beginning."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     chosen = spec.get("corpora")
-    texts = _texts([corpus for corpus in corpora if chosen is None or corpus["id"] in chosen], sources, spec["kind"])
+    read = [corpus for corpus in corpora if chosen is None or corpus["id"] in chosen]
+    texts = _texts(read, sources, spec["kind"], lambda part: on_progress(_READING * part))
     if spec["kind"] == "bpe":
         tokenizer = Tokenizer(models.BPE())
         trainer = trainers.BpeTrainer(
@@ -41,7 +49,9 @@ def train_tokenizer(spec: dict[str, Any], corpora: list[dict[str, Any]], sources
     elif spec["kind"] == "unigram":
         from .unigram import train_unigram
 
-        pieces = train_unigram(texts, alphabet, spec["vocabSize"] - len(SPECIALS))
+        pieces = train_unigram(
+            texts, alphabet, spec["vocabSize"] - len(SPECIALS), lambda part: on_progress(_READING * (1 + part))
+        )
         tokenizer = Tokenizer(models.Unigram([(token, 0.0) for token in SPECIALS] + pieces, unk_id=None))
         tokenizer.add_special_tokens(SPECIALS)
         _split_to_bytes(tokenizer, pre_tokenizers, decoders)
@@ -62,13 +72,19 @@ def _split_to_bytes(tokenizer: Any, pre_tokenizers: Any, decoders: Any) -> None:
     tokenizer.decoder = decoders.ByteLevel()
 
 
-def _texts(corpora: list[dict[str, Any]], sources: dict[str, Path], kind: str) -> Iterator[str]:
+def _texts(
+    corpora: list[dict[str, Any]], sources: dict[str, Path], kind: str, on_progress: Callable[[float], None]
+) -> Iterator[str]:
+    limit, done = TRAINING_BYTES.get(kind, 0), 0
+    whole = sum(min(limit, sources[corpus["id"]].stat().st_size) for corpus in corpora)
     for corpus in corpora:
-        left = TRAINING_BYTES.get(kind, 0)
+        left = limit
         for piece in read_pieces(sources[corpus["id"]], corpus.get("format", "text"), corpus["id"]):
             if left <= 0:
                 break
-            left -= len(piece.text.encode())
+            size = len(piece.text.encode())
+            left, done = left - size, done + size
+            on_progress(min(1.0, done / max(1, whole)))
             yield piece.text
 
 
@@ -111,15 +127,22 @@ def tokenizer_sha256(folder: Path) -> str:
     return sha256_file(folder / FILE)
 
 
-def measure(tokenizer: Any, corpora: list[dict[str, Any]], sources: dict[str, Path]) -> list[dict[str, Any]]:
+def measure(
+    tokenizer: Any,
+    corpora: list[dict[str, Any]],
+    sources: dict[str, Path],
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> list[dict[str, Any]]:
     """Bytes per token, and tokens per word (fertility), on the beginning of each corpus."""
     rows = []
-    for corpus in corpora:
+    for number, corpus in enumerate(corpora):
         tokens = size = words = 0
+        encoder = Encoder(tokenizer, "uint32")
         for piece in read_pieces(sources[corpus["id"]], corpus.get("format", "text"), corpus["id"]):
-            tokens += len(tokenizer.encode_batch_fast([piece.text])[0].ids)
+            tokens += len(encoder.encode([piece.text])[0]) // 4
             size += len(piece.text.encode())
             words += len(piece.text.split())
+            on_progress((number + min(1.0, size / MEASURED_BYTES)) / len(corpora))
             if size >= MEASURED_BYTES:
                 break
         if tokens == 0:

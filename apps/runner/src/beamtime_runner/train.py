@@ -7,38 +7,25 @@ weights, moments and the chain of steps are saved whole; everything else is comp
 from __future__ import annotations
 
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 from . import environment
 from .batches import batch_sha256
-from .chain import StepChain
-from .checkpoint import (
-    CHAIN,
-    OPTIMISER,
-    TOKENIZER,
-    WEIGHTS,
-    check_same_run,
-    draft_checkpoint,
-    draft_resumable,
-    drop_older_resumables,
-    find_resumable,
-    restore,
-    sha256_of,
-)
+from .checkpoint import TOKENIZER, check_same_run, find_resumable, restore
 from .corpus import MASK
 from .data import Data, prepare_data, read_data
-from .durable import Background, sha256_file
 from .events import Events
 from .interruption import Interruption
-from .models import build_config, build_model, flops_per_token, resolved_shape
+from .keep import Keeper
+from .models import build_config, build_model, check_shape, flops_per_token, resolved_shape
 from .refusals import Interrupted, Refused
 from .schedules import checkpoint_steps, learning_rate, resolve_training
 from .team import Team
 
 RESUMABLE_SECONDS_MIN = 3.0  # between two, unless the job says how often: small models step fast, disks do not
+BYTE_VOCABULARY = 258
 LOSSES_HELD_ON_DEVICE = 16  # on a GPU, steps between two waits for the loss; on a CPU the loss is already here
 
 
@@ -50,8 +37,10 @@ def train(job: dict[str, Any], workdir: Path, events: Events, interruption: Inte
     found, faults = find_resumable(workdir)
     for fault in faults:
         events.emit("warning", code="checkpoint-torn", detail=f"{fault}; continuing from an earlier state")
+    device = environment.start_torch(runtime)
+    check_shape(job["model"], job["tokenizer"].get("vocabSize", BYTE_VOCABULARY))
     if team.size > 1:
-        team.join(environment.start_torch(runtime))
+        team.join(device)
     if team.leads:
         data = prepare_data(job, workdir, events, interruption, found.folder / TOKENIZER if found else None)
         team.wait()
@@ -67,7 +56,7 @@ def train(job: dict[str, Any], workdir: Path, events: Events, interruption: Inte
     try:
         run.to_the_end()
     finally:
-        run.background.settle()  # what was on its way to disk is kept, and told of, also when the run fails
+        run.keeper.settle()  # what was on its way to disk is kept, and told of, also when the run fails
     team.part()
 
 
@@ -123,14 +112,11 @@ class Run:
         self.objective = build_objective(job, self.model, self.training, mask, runtime, self.device)
         self.tokens_per_step = self.training["batchSequences"] * job["model"]["contextTokens"]
         self.flops_per_token = flops_per_token(self.model, job["model"]["contextTokens"])
-        self.chain = StepChain(self._chain_path())
-        self.background = Background()
+        self.keeper = Keeper(workdir, events, data, self.model, self.optimiser, team.leads)
         self.resumable_seconds_min = 0.0 if "resumeEverySteps" in checkpoints else RESUMABLE_SECONDS_MIN
         self.resumable_at = time.monotonic()
         self.first_step = 0
         self.loss: float | None = None
-        self.weights_sha256: str | None = None
-        self.optimiser_sha256: str | None = None
         self.started = time.monotonic()
         self._unreported: list[tuple[int, float]] = []
         self._reported_at = (time.monotonic(), 0)
@@ -180,9 +166,6 @@ class Run:
             flops=self.flops_per_token * steps * self.tokens_per_step,
         )
 
-    def _chain_path(self) -> Path:
-        return self.workdir / CHAIN if self.team.leads else Path(os.devnull)
-
     def _environment(self) -> dict[str, Any]:
         name = environment.device_name(self.device)
         return environment.describe(name, self.runtime["threads"], self.team.size)
@@ -201,12 +184,8 @@ class Run:
         }
 
     def continue_from(self, found: Any) -> None:
-        self.chain = StepChain(self._chain_path(), found.folder / CHAIN)
-        if self.chain.head != found.state["chainSha256"]:
-            raise Refused("resume-mismatch", "the chain of steps in the state to resume does not give its head")
+        self.keeper.continue_from(found)
         self.first_step, self.loss = found.step, found.state["loss"]
-        self.weights_sha256 = found.state["weightsSha256"]
-        self.optimiser_sha256 = sha256_file(found.folder / OPTIMISER)
         here = self._environment()
         for name in ("torch", "device"):
             if found.state["environment"][name] != here[name]:
@@ -214,7 +193,7 @@ class Run:
                     f"{name} was {found.state['environment'][name]} and is {here[name]}: bits may differ from here on"
                 )
                 self.events.emit("warning", code="environment-changed", detail=detail)
-        self.events.emit("resumed", fromStep=found.step, chainSha256=self.chain.head)
+        self.events.emit("resumed", fromStep=found.step, chainSha256=self.keeper.chain.head)
 
     # ------------------------------------------------------------ the loop
 
@@ -241,7 +220,7 @@ class Run:
                 self._resumable(step + 1)
             if asked and step + 1 < self.steps:
                 self._report(step + 1)
-                self.background.settle()
+                self.keeper.settle()
                 raise Interrupted(self.interruption.signal_name or "", step + 1)
         self._finish()
 
@@ -249,7 +228,8 @@ class Run:
         """One step of the optimiser on these rows: loss and gradient norm, on the device, and whether to stop."""
         import torch
 
-        torch.manual_seed(self.job["seeds"]["dataOrder"] * 1_000_003 + step)  # for options that bring dropout
+        seed = (self.job["seeds"]["dataOrder"] * 1_000_003 + step) * self.team.size + self.team.rank
+        torch.manual_seed(seed)  # for options that bring dropout
         mine = self.team.share(len(rows))
         micro = min(self.training["microBatchSequences"], len(mine))
         total = None
@@ -272,7 +252,7 @@ class Run:
                 if not math.isfinite(value):
                     detail = f"the {what} at step {step} is {value}; the last good state stands"
                     raise Refused("loss-not-finite", detail, "training.learningRate")
-            self.chain.step(step, batch, loss, gradient_norm)
+            self.keeper.record((step, batch, loss, gradient_norm))
             self._unreported.append((step, loss))
             self.loss = loss
         self._pending.clear()
@@ -301,33 +281,14 @@ class Run:
 
     def _checkpoint(self, step: int) -> None:
         self._settle()
-        if not self.team.leads:
-            return
-        revision, seen = f"step{step}", step * self.tokens_per_step
         about = {
             "step": step,
-            "tokensSeen": seen,
+            "tokensSeen": step * self.tokens_per_step,
             "bytesSeen": self.data.batches.bytes_seen(step),
             "loss": self.loss,
+            "seeds": self.job["seeds"],
         }
-        about |= {"seeds": self.job["seeds"], "manifestSha256": self.data.manifest_sha256}
-        about |= {"chainBeforeSha256": self.chain.head}
-        folder = self.workdir / "checkpoints" / revision
-        draft = draft_checkpoint(folder, self.model, self.data.tokenizer_folder, about)
-        self.weights_sha256 = sha256_of(draft.files, WEIGHTS)
-        self.chain.weights(step, self.weights_sha256)
-        fields = {
-            "step": step,
-            "revision": revision,
-            "dir": f"checkpoints/{revision}",
-            "files": draft.files,
-            "tokensSeen": seen,
-            "bytesSeen": about["bytesSeen"],
-            "loss": self.loss,
-            "weightsSha256": self.weights_sha256,
-            "chainSha256": self.chain.head,
-        }
-        self.background.commit(draft, lambda: self.events.emit("checkpoint", **fields))
+        self.keeper.checkpoint(step, about)
 
     def _resumable_due(self, step: int) -> bool:
         rested = time.monotonic() - self.resumable_at >= self.resumable_seconds_min
@@ -336,45 +297,18 @@ class Run:
     def _resumable(self, step: int) -> None:
         self.resumable_at = time.monotonic()
         self._settle()
-        if not self.team.leads:
-            return
-        state = {
-            "step": step,
-            "loss": self.loss,
-            "weightsSha256": self.weights_sha256,
-            "fingerprint": self.fingerprint(),
-            "environment": self._environment(),
-        }
-        folder = self.workdir / "resumable" / f"step{step}"
-        draft = draft_resumable(folder, self.model, self.optimiser, self.chain, self.data.tokenizer_folder, state)
-        self.optimiser_sha256 = sha256_of(draft.files, OPTIMISER)
-        fields = {"step": step, "dir": f"resumable/step{step}", "files": draft.files, "chainSha256": self.chain.head}
-
-        def then() -> None:
-            self.events.emit("resumable", **fields)
-            drop_older_resumables(folder.parent)
-
-        self.background.commit(draft, then)
+        state = {"step": step, "loss": self.loss, "fingerprint": self.fingerprint()}
+        self.keeper.resumable(step, state | {"environment": self._environment()})
 
     def _finish(self) -> None:
         self._settle()
         if not self.team.leads:
             return
-        self.background.settle()
+        self.keeper.settle()
         wall = time.monotonic() - self.started
         if self._unreported:
             self._report(self.steps)
-        proof = self.workdir / "proof" / CHAIN
-        proof.parent.mkdir(exist_ok=True)
-        self.chain.copy_to(proof)
-        self.events.emit(
-            "artifact",
-            name="step-chain",
-            path=f"proof/{CHAIN}",
-            bytes=proof.stat().st_size,
-            sha256=sha256_file(proof),
-            mediaType="application/jsonl",
-        )
+        self.keeper.publish_chain()
         rate = (self.steps - self.first_step) * self.tokens_per_step / max(1e-9, wall)
         peak = environment.peak_flops(self.device)
         self.events.emit(
@@ -383,9 +317,9 @@ class Run:
             deviceSeconds=wall * self.team.size,
             peakMemoryBytes=environment.peak_memory_bytes(),
             step=self.steps,
-            weightsSha256=self.weights_sha256,
-            optimiserSha256=self.optimiser_sha256,
-            chainSha256=self.chain.head,
+            weightsSha256=self.keeper.weights_sha256,
+            optimiserSha256=self.keeper.optimiser_sha256,
+            chainSha256=self.keeper.chain.head,
             tokensPerSecond=rate,
             modelFlopsUtilisation=rate * self.flops_per_token / peak if peak else ...,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 PIECE_CHARS_MAX = 16
 SEED_PIECES_MAX = 100_000
@@ -19,11 +19,16 @@ KEPT_PER_CUT = 0.75
 SCORE_DIGITS = 9  # beyond what sums in another order, or another machine's logarithm, could change
 
 
-def train_unigram(texts: Iterable[str], alphabet: list[str], size: int) -> list[tuple[str, float]]:
+def train_unigram(
+    texts: Iterable[str], alphabet: list[str], size: int, on_progress: Callable[[float], None] = lambda _: None
+) -> list[tuple[str, float]]:
     """Up to `size` pieces with their log-probabilities, the most probable first; the alphabet is always among them."""
     words = _count_words(texts)
     pieces = _seed(words, alphabet)
+    cuts, cuts_needed = 0, max(1.0, math.log(len(pieces) / size) / -math.log(KEPT_PER_CUT))
     while True:
+        on_progress(min(1.0, cuts / cuts_needed))
+        cuts += 1
         for _ in range(ROUNDS):
             pieces = _estimate(words, pieces, alphabet, size)
         if len(pieces) <= size:
