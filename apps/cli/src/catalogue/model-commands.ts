@@ -1,3 +1,5 @@
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import {
   listEvaluations,
   listModels,
@@ -16,8 +18,10 @@ import type { Command } from 'commander';
 import type { CliIo } from '../core/cli-io.js';
 import { examples } from '../core/examples.js';
 import { formatFields, formatTable } from '../core/format-table.js';
+import { UsageError } from '../core/usage-error.js';
 import { formatQuantity } from '../suites/format-quantity.js';
-import { type ImportOptions, importFolder } from './import-folder.js';
+import { importFolder } from './import-folder.js';
+import { type HubImportOptions, importFromHub, isHubId } from './import-hub.js';
 
 export function registerModelCommands(program: Command, io: CliIo): void {
   registerModelsCommands(program, io);
@@ -142,16 +146,27 @@ export function registerModelCommands(program: Command, io: CliIo): void {
       .command('import')
       .description('bring a model that was trained elsewhere; what is not said of it stays unknown')
       .argument(
-        '<folder>',
-        'as save_pretrained writes it, or with one such folder per revision (step0, step1000 …)',
+        '<folder or hub id>',
+        'a folder as save_pretrained writes it, or with one such folder per revision (step0, step1000 …); or the id of a model on a hub',
       )
       .option('--factors <file>', 'YAML or JSON with the factors that are known')
-      .option('--name <name>', 'its name here; by default that of the folder')
+      .option('--name <name>', 'its name here; by default that of the folder or of the repository')
       .option('--private', 'only for the lab and for allocations that name it')
       .option('--lab <lab>', 'the lab that brings it: short name or id')
-      .option('--source <text>', 'where it comes from')
-      .action(async (folder: string, options: ImportOptions) => {
-        const imported = await importFolder(io, folder, options);
+      .option('--source <text>', 'where it comes from; of a hub, its address and commit by default')
+      .option('--revisions <name[=step]...>', 'hub: these branches, tags or commits; main by default')
+      .option('--all-revisions', 'hub: every branch and tag that is named by its step')
+      .option('--pickled-weights', 'hub: take weights that Python unpickles where there are no safetensors')
+      .option('--cache <folder>', 'hub: where downloads are kept until the import is done')
+      .addHelpText(
+        'after',
+        '\nHF_ENDPOINT names the hub (https://huggingface.co by default), HF_TOKEN opens private and gated models.\nA folder of this name wins over a hub id. Interrupted, the same command goes on where it stopped.',
+      )
+      .action(async (ref: string, options: HubImportOptions) => {
+        const isFolder = statSync(resolve(io.cwd, ref), { throwIfNoEntry: false })?.isDirectory() === true;
+        if (!isFolder && !isHubId(ref))
+          throw new UsageError(`${ref} is neither a folder nor the id of a model`);
+        const imported = await (isFolder ? importFolder : importFromHub)(io, ref, options);
         io.show(
           imported,
           () =>
@@ -159,6 +174,8 @@ export function registerModelCommands(program: Command, io: CliIo): void {
         );
       }),
     'model import ./gpt2 --factors gpt2-factors.yaml --source openai-community/gpt2',
+    'model import EleutherAI/pythia-70m --factors pythia.yaml --revisions step0 step1000 main=143000',
+    'model import lab-a/own-model --all-revisions --private --lab lab-a',
   );
 }
 

@@ -185,6 +185,12 @@ const accuracyPanels: PanelText = {
   chance: 0.5,
 };
 
+/** As wide as the data; where guessing is drawn, wide enough to see the data on both sides of it. */
+const scaleOf = ({ chance }: PanelText): FigureSpec =>
+  chance === undefined
+    ? { zero: false }
+    : { zero: false, domain: { unionWith: [chance - 0.1, chance + 0.3] } };
+
 const chanceLine = (at: number): FigureSpec => ({
   data: { values: [{ chance: at }] },
   mark: { type: 'rule', strokeDash: [4, 4], color: '#888888' },
@@ -234,7 +240,7 @@ function bySize(rows: readonly FigureRow[], text: PanelText): FigureSpec[] {
     field: 'value',
     type: 'quantitative',
     title: text.axis,
-    scale: { zero: false },
+    scale: scaleOf(text),
   };
   const spec = {
     ...panel,
@@ -338,7 +344,7 @@ function byStep(rows: readonly FigureRow[], text: PanelText): FigureSpec {
     field: 'value',
     type: 'quantitative',
     title: text.axis,
-    scale: { zero: false },
+    scale: scaleOf(text),
   });
   const chance = text.chance === undefined ? [] : [chanceLine(text.chance)];
   return { title: text.byStep, ...size, layer: [...chance, { data, mark, encoding }] };
