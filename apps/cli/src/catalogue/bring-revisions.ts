@@ -18,8 +18,8 @@ export interface LocalRevision {
 }
 
 /** The factors file of an import, read before anything is hashed or downloaded. */
-export function givenFactors(options: ImportOptions): Partial<ModelFactors> {
-  return options.factors === undefined ? {} : readFactorsFile(options.factors);
+export function givenFactors(io: CliIo, options: ImportOptions): Partial<ModelFactors> {
+  return options.factors === undefined ? {} : readFactorsFile(options.factors, io.cwd);
 }
 
 /** Brings revisions into the catalogue: describes them, uploads what the store lacks, commits. Again goes on. */

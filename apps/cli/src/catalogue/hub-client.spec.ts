@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { areas } from '../areas.js';
+import { runCli } from '../core/run-cli.js';
 import { HubClient, type HubFile } from './hub-client.js';
 import { chooseFiles, isHubId, withSteps } from './import-hub.js';
 
@@ -68,6 +70,7 @@ function serveHub(request: IncomingMessage, response: ServerResponse, storeUrl: 
   if (pathname.startsWith('/api/models/lab/secret') && request.headers.authorization !== 'Bearer right') {
     return void refuse(401, 'RepoNotFound');
   }
+  if (pathname === '/api/models/lab/none/revision/main') return void refuse(404, 'RepoNotFound');
   if (pathname.endsWith('/revision/main')) return void json({ id: 'lab/model', sha: commit });
   if (pathname.endsWith('/refs')) {
     return void json({
@@ -194,6 +197,38 @@ describe('a download', () => {
     const file = { path: 'config.json', sizeBytes: config.length, oid: gitBlob };
     const local = await client().download('lab/model', commit, file, join(folder, 'config'), () => undefined);
     expect(local.sha256).toBe(createHash('sha256').update(config).digest('hex'));
+  });
+});
+
+describe('an import', () => {
+  const run = async (...argv: string[]) => {
+    let err = '';
+    const exitCode = await runCli(['model', 'import', ...argv], '0', areas, {
+      env: { BEAMTIME_HOME: folder, HF_ENDPOINT: hubUrl, BEAMTIME_URL: 'http://127.0.0.1:9', HOME: folder },
+      cwd: folder,
+      stdout: () => undefined,
+      stderr: { isTerminal: false, columns: 80, write: (text) => (err += text) },
+      openBrowser: () => undefined,
+    });
+    return [exitCode, err];
+  };
+
+  it('that cannot be is refused in one line, with exit code 2 or 3, before anything is sent', async () => {
+    writeFileSync(join(folder, 'wrong.yaml'), 'langauge: deu\n');
+    expect(await run('no/such/folder')).toEqual([
+      2,
+      'error: no/such/folder is neither a folder nor the id of a model\n',
+    ]);
+    expect(await run('lab/model', '--factors', 'wrong.yaml')).toEqual([
+      2,
+      expect.stringMatching(/^error: wrong.yaml: .*langauge.*\n$/),
+    ]);
+    expect(await run('lab/none')).toEqual([
+      2,
+      expect.stringMatching(/^error: .*has no lab\/none at main\n$/),
+    ]);
+    expect(await run('lab/secret')).toEqual([3, expect.stringMatching(/^error: .*set HF_TOKEN\n$/)]);
+    expect(await run('lab/model', '--revisions', 'v1')).toEqual([2, expect.stringContaining('as v1=1000')]);
   });
 });
 

@@ -14,7 +14,7 @@ const ignored = new Set(['.git', '.cache', '.DS_Store', 'factors.yaml', 'factors
  * into the catalogue.
  */
 export async function importFolder(io: CliIo, folder: string, options: ImportOptions): Promise<ModelView> {
-  const factors = givenFactors(options);
+  const factors = givenFactors(io, options);
   const revisions = await revisionsIn(resolve(io.cwd, folder), factors.steps ?? 0);
   return bringRevisions(io, revisions, {
     name: options.name ?? basename(resolve(io.cwd, folder)),

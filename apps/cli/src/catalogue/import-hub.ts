@@ -33,7 +33,7 @@ export function isHubId(text: string): boolean {
  * and kept until the import is done: the same call again goes on where it stopped.
  */
 export async function importFromHub(io: CliIo, ref: string, options: HubImportOptions): Promise<ModelView> {
-  const factors = givenFactors(options);
+  const factors = givenFactors(io, options);
   const hub = new HubClient(io.env['HF_ENDPOINT'] ?? publicHub, io.env['HF_TOKEN']);
   const { id, commit: mainCommit } = await hub.pin(ref, 'main');
   const wanted = await chooseRevisions(hub, id, options, factors.steps ?? undefined);

@@ -154,7 +154,10 @@ export function registerModelCommands(program: Command, io: CliIo): void {
       .option('--private', 'only for the lab and for allocations that name it')
       .option('--lab <lab>', 'the lab that brings it: short name or id')
       .option('--source <text>', 'where it comes from; of a hub, its address and commit by default')
-      .option('--revisions <name[=step]...>', 'hub: these branches, tags or commits; main by default')
+      .option(
+        '--revisions <revisions...>',
+        'hub: these branches, tags or commits, as step1000 or main=143000; main by default',
+      )
       .option('--all-revisions', 'hub: every branch and tag that is named by its step')
       .option('--pickled-weights', 'hub: take weights that Python unpickles where there are no safetensors')
       .option('--cache <folder>', 'hub: where downloads are kept until the import is done')

@@ -1,14 +1,15 @@
 import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { type ModelFactors, modelFactorsSchema } from '@beamtime/contracts';
 import { parse } from 'yaml';
 import { UsageError } from '../core/usage-error.js';
 import type { LocalFile } from './upload-file.js';
 
 /** The factors that a file says, and no others: what is left out stays unknown. */
-export function readFactorsFile(path: string): Partial<ModelFactors> {
+export function readFactorsFile(path: string, cwd: string): Partial<ModelFactors> {
   let value: unknown;
   try {
-    value = parse(readFileSync(path, 'utf8'));
+    value = parse(readFileSync(resolve(cwd, path), 'utf8'));
   } catch (error) {
     throw new UsageError(`Cannot read ${path}: ${(error as Error).message.split('\n')[0] ?? ''}`);
   }

@@ -64,6 +64,34 @@ describe('comparing models', () => {
     },
   );
 
+  it('finds languages of one budget by content as neighbours, though their steps differ', () => {
+    const scaled = modelsOf(true, (factors) => {
+      const bytePremium = factors['language'] === 'deu' ? 1.25 : 1;
+      const steps = Number(factors['steps']) * bytePremium;
+      return { ...factors, tokenBudget: 'byte-premium', bytePremium, steps };
+    });
+    for (const suiteId of ['sui_a', null]) {
+      const described = describeModels(scaled.map((model) => ({ ...model, suiteId })));
+      const [first] = described;
+      if (first === undefined) throw new Error('no model');
+      expect(neighbours(first, described).map(({ factor }) => factor)).toEqual([
+        'initialisationSeed',
+        'language',
+        'size',
+      ]);
+    }
+    // Beside a model whose budget was not scaled, what was really trained counts.
+    const mixed = scaled.map((model, index) =>
+      index === 0 ? { ...model, factors: { ...model.factors, tokenBudget: 'equal' } } : model,
+    );
+    const described = describeModels(mixed.map((model) => ({ ...model, suiteId: null })));
+    const [first] = described;
+    expect(first && neighbours(first, described).map(({ factor }) => factor)).toEqual([
+      'initialisationSeed',
+      'size',
+    ]);
+  });
+
   it('sees, in what was resolved, a difference that the design did not mean', () => {
     // Pythia's two largest models were initialised differently because a value was missing.
     const models = modelsOf(true, (factors) =>
