@@ -166,7 +166,28 @@ export const showModel = endpoint({
   access: readableCatalogue,
   summary: 'A model with its provenance',
   params: modelParams,
-  response: modelSchema.extend({ provenance: provenanceSchema }),
+  response: modelSchema.extend({
+    provenance: provenanceSchema.extend({
+      proof: z
+        .object({ url: z.string(), sizeBytes: z.number().int(), sha256: sha256Text })
+        .nullable()
+        .describe('The hash chain of all steps, published when training has ended'),
+    }),
+  }),
+  errors: ['resource.not-found'],
+});
+
+export const readModelProof = endpoint({
+  id: 'models.proof',
+  method: 'GET',
+  path: '/models/:model/proof',
+  access: readableCatalogue,
+  summary: 'The hash chain of the steps of a trained model, one JSON line per step and checkpoint',
+  description:
+    'The head begins as sha256("beamtime.step-chain/1") and becomes sha256(head + "\\n" + line) with each line, in hexadecimal digits; after the line of a checkpoint it is the chainSha256 of that revision. `beamtime model verify` checks it.',
+  params: modelParams,
+  response: z.string(),
+  produces: 'application/jsonl',
   errors: ['resource.not-found'],
 });
 

@@ -8,7 +8,7 @@ import {
   listRevisions,
   type ModelFactorName,
   type ModelView,
-  type Provenance,
+  type ResponseOf,
   showConfounding,
   showLandscape,
   showModel,
@@ -18,10 +18,11 @@ import type { Command } from 'commander';
 import type { CliIo } from '../core/cli-io.js';
 import { examples } from '../core/examples.js';
 import { formatFields, formatTable } from '../core/format-table.js';
-import { UsageError } from '../core/usage-error.js';
+import { CheckFailed, UsageError } from '../core/usage-error.js';
 import { formatQuantity } from '../suites/format-quantity.js';
 import { importFolder } from './import-folder.js';
 import { type HubImportOptions, importFromHub, isHubId } from './import-hub.js';
+import { verifyFolder, verifyPublished } from './verify-model.js';
 
 export function registerModelCommands(program: Command, io: CliIo): void {
   registerModelsCommands(program, io);
@@ -139,6 +140,28 @@ export function registerModelCommands(program: Command, io: CliIo): void {
         );
       }),
     'model chain udhr-neox-160k-deu-s1',
+  );
+
+  examples(
+    model
+      .command('verify')
+      .description(
+        'check the hash chain of all training steps of a model: every line, and the weights of every revision',
+      )
+      .argument('<model or folder>', 'name or id, or a folder that `suite train --local` left')
+      .action(async (ref: string) => {
+        const folder = resolve(io.cwd, ref);
+        const isFolder = statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true;
+        const report = isFolder ? await verifyFolder(io, folder) : await verifyPublished(io, ref);
+        if (report.fault !== null) throw new CheckFailed(`${report.model}: ${report.fault}`);
+        io.show(
+          report,
+          () =>
+            `${report.model}: ${report.steps} steps and ${report.checkpoints} checkpoints, ${report.proven} revisions proven; head ${report.head}`,
+        );
+      }),
+    'model verify udhr-neox-160k-deu-s1',
+    'model verify size-seed/size-seed-neox-1m-deu-s1',
   );
 
   examples(
@@ -288,7 +311,7 @@ function listOf(items: readonly ModelView[]): string {
   );
 }
 
-function describeModel(model: ModelView & { provenance: Provenance }): string {
+function describeModel(model: ResponseOf<typeof showModel>): string {
   const known = Object.entries(model.factors).filter(([, value]) => value !== null);
   const { provenance } = model;
   return formatFields({
@@ -302,6 +325,7 @@ function describeModel(model: ModelView & { provenance: Provenance }): string {
     attempts: provenance.attempts,
     clusters: provenance.clusters.join(', '),
     'chain of steps': provenance.chainSha256,
+    proof: provenance.proof === null ? null : `beamtime model verify ${model.name}`,
     'restarts exact': provenance.divergences.length === 0,
     ...Object.fromEntries(known.map(([name, value]) => [`· ${name}`, value])),
   });
