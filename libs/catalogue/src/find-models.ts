@@ -54,6 +54,24 @@ export class FindModels {
     return ok({ items: records.map(modelView), next: last?.name ?? null });
   }
 
+  /** Models with weights, by name. */
+  withWeights(
+    viewer: Viewer,
+    filter: {
+      readonly search: string | undefined;
+      readonly after: string | undefined;
+      readonly limit: number;
+    },
+  ): Promise<ModelRecord[]> {
+    const { search, after, limit } = filter;
+    return readModels(this.transactor.read, viewer, {
+      ...(search === undefined ? {} : { namePart: search }),
+      ...(after === undefined ? {} : { after: after.toLowerCase() }),
+      withWeights: true,
+      limit,
+    });
+  }
+
   /** A model by its id or name. */
   async record(viewer: Viewer, model: string): Promise<Result<ModelRecord, NotFound>> {
     const [record] = await readModels(this.transactor.read, viewer, { models: [model], limit: 1 });
