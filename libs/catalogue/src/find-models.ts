@@ -224,12 +224,17 @@ export class FindModels {
     query: InputOf<typeof showLandscape>['query'],
   ): Promise<ResponseOf<typeof showLandscape>> {
     const records = await readModels(this.transactor.read, viewer, { withWeights: true });
-    const found = countLandscape(records.map(factorsOf), query.rows, query.columns);
+    const found = countLandscape(records.map(factorsOf), query.rows, query.columns, query.split);
     return {
       rows: [...found.rows],
       columns: [...found.columns],
       counts: found.counts.map((row) => [...row]),
       holes: found.holes.map((hole) => ({ ...hole })),
+      splits: found.splits.map((split) => ({
+        level: split.level,
+        counts: split.counts.map((row) => [...row]),
+        holes: split.holes.map((hole) => ({ ...hole })),
+      })),
     };
   }
 }

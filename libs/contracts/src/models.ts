@@ -289,6 +289,13 @@ export const showConfounding = endpoint({
   errors: ['resource.not-found'],
 });
 
+const landscapeCounts = {
+  counts: z.array(z.array(z.number().int())).describe('Models with weights; counts[row][column]'),
+  holes: z
+    .array(z.object({ row: z.string(), column: z.string() }))
+    .describe('Combinations of known levels without a model'),
+};
+
 export const showLandscape = endpoint({
   id: 'catalogue.landscape',
   method: 'GET',
@@ -298,11 +305,17 @@ export const showLandscape = endpoint({
   query: z.object({
     rows: z.enum(modelFactorNames).default('language'),
     columns: z.enum(modelFactorNames).default('family'),
+    split: z
+      .enum(modelFactorNames)
+      .optional()
+      .describe('A third factor: the same table for each of its levels'),
   }),
   response: z.object({
     rows: z.array(z.string()),
     columns: z.array(z.string()),
-    counts: z.array(z.array(z.number().int())).describe('Models with weights; counts[row][column]'),
-    holes: z.array(z.object({ row: z.string(), column: z.string() })),
+    ...landscapeCounts,
+    splits: z
+      .array(z.object({ level: z.string(), ...landscapeCounts }))
+      .describe('Empty without a third factor'),
   }),
 });

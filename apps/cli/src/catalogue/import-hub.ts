@@ -18,7 +18,7 @@ const publicHub = 'https://huggingface.co';
 const bytesPerMebibyte = 1024 ** 2;
 
 /** A revision of the hub and the step that it becomes here. */
-export interface WantedRevision {
+interface WantedRevision {
   readonly name: string;
   readonly step: number;
 }

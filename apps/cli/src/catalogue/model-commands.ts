@@ -279,18 +279,30 @@ function registerModelsCommands(program: Command, io: CliIo): void {
       .description('how many models there are of each combination of two factors, and where there are none')
       .option('--rows <factor>', 'factor of the rows', 'language')
       .option('--columns <factor>', 'factor of the columns', 'family')
-      .action(async (options: { rows: string; columns: string }) => {
-        const query = options as { rows: ModelFactorName; columns: ModelFactorName };
+      .option('--split <factor>', 'a third factor: one table for each of its levels')
+      .action(async (options: { rows: string; columns: string; split?: string }) => {
+        const query = options as { rows: ModelFactorName; columns: ModelFactorName; split?: ModelFactorName };
         const found = await io.client().call(showLandscape, { query });
+        const table = (title: string, part: Pick<typeof found, 'counts' | 'holes'>): string =>
+          [
+            formatTable(
+              [title, ...found.columns],
+              found.rows.map((row, index) => [row, ...(part.counts[index] ?? [])]),
+              'No models with weights yet.',
+            ),
+            ...(part.holes.length > 0 ? [`${part.holes.length} combinations have no model.`] : []),
+          ].join('\n');
+        const both = `${options.rows} \\ ${options.columns}`;
         io.show(found, () =>
-          formatTable(
-            [`${options.rows} \\ ${options.columns}`, ...found.columns],
-            found.rows.map((row, index) => [row, ...(found.counts[index] ?? [])]),
-            'No models with weights yet.',
-          ),
+          found.splits.length === 0
+            ? table(both, found)
+            : found.splits
+                .map((split) => table(`${options.split} ${split.level}: ${both}`, split))
+                .join('\n\n'),
         );
       }),
     'models landscape --rows language --columns size',
+    'models landscape --rows language --columns size --split family',
   );
 }
 

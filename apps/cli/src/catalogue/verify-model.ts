@@ -11,7 +11,7 @@ import { type ChainReport, type PublishedRevision, verifyChain } from './verify-
 /** The chain of a long run is long; its download may take so long. */
 const downloadTimeoutMs = 600_000;
 
-export interface VerifiedModel extends ChainReport {
+interface VerifiedModel extends ChainReport {
   readonly model: string;
 }
 

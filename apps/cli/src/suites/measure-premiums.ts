@@ -2,7 +2,7 @@ import type { SuiteDesign } from '@beamtime/contracts';
 import { UsageError } from '../core/usage-error.js';
 import { findText } from './find-text.js';
 
-export interface BytePremium {
+interface BytePremium {
   readonly language: string;
   readonly bytes: number;
   readonly bytePremium: number;

@@ -133,5 +133,28 @@ describe('the landscape', () => {
     );
     expect(found.rows).toEqual(['eng', 'deu', 'unknown']);
     expect(found.holes).toEqual([{ row: 'deu', column: 'mamba' }]);
+    expect(found.splits).toEqual([]);
+  });
+
+  it('finds them in three factors, where two alone show none', () => {
+    const levels = ['eng', 'deu'].flatMap((language) =>
+      ['llama', 'mamba'].flatMap((family) => ['1m', '2m'].map((size) => ({ language, family, size }))),
+    );
+    const models = levels.filter(
+      ({ language, family, size }) => language !== 'deu' || family !== 'mamba' || size !== '2m',
+    );
+    const found = countLandscape([...models, { language: 'eng', size: null }], 'language', 'family', 'size');
+    expect(found.holes).toEqual([]);
+    expect(found.splits.map(({ level, holes }) => [level, holes])).toEqual([
+      ['1m', []],
+      ['2m', [{ row: 'deu', column: 'mamba' }]],
+      ['unknown', []],
+    ]);
+    for (const [row, counts] of found.counts.entries()) {
+      for (const [column, count] of counts.entries()) {
+        const parts = found.splits.map((split) => split.counts[row]?.[column] ?? 0);
+        expect(parts.reduce((sum, one) => sum + one, 0)).toBe(count);
+      }
+    }
   });
 });
