@@ -116,7 +116,8 @@ for step in (0, 4):
 const makeFamilies = `
 import sys, torch
 from pathlib import Path
-from transformers import *
+from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
+from transformers import LlamaConfig, LlamaForCausalLM, MambaConfig, MambaForCausalLM
 tiny = dict(vocab_size=257, hidden_size=48, num_hidden_layers=2)
 heads = dict(num_attention_heads=4, intermediate_size=96, max_position_embeddings=64)
 torch.manual_seed(7)
