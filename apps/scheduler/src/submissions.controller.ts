@@ -119,10 +119,12 @@ export class SubmissionsController {
     @Input() input: InputOf<typeof evaluateModel>,
     @Person() caller: PersonPrincipal,
   ): Promise<Submitted> {
-    const { heldOut, headScores, revisions, maxSeconds, seed, studyId, requestKey } = input.body;
+    const { heldOut, minimalPairs, headScores, revisions, maxSeconds, seed, studyId, requestKey } =
+      input.body;
     const planned = unwrap(
       await this.plan.evaluation(input.params.modelId, {
         heldOut,
+        minimalPairs,
         headScores,
         seed,
         ...(revisions === undefined ? {} : { revisions }),

@@ -76,14 +76,19 @@ function must<T>(result: { ok: true; value: T } | { ok: false; error: { detail: 
   return result.value;
 }
 
-async function registered(name: string, bytes: Uint8Array, announced = sha256(bytes)): Promise<string> {
+async function registered(
+  name: string,
+  bytes: Uint8Array,
+  announced = sha256(bytes),
+  format: 'text' | 'jsonl' | 'pairs' = 'text',
+): Promise<string> {
   const made = await new RegisterCorpus(transactor, store).execute(
     {
       name,
       description: '',
       language: 'deu',
       script: 'Latn',
-      format: 'text',
+      format,
       sizeBytes: bytes.length,
       sha256: announced,
     },
@@ -149,6 +154,21 @@ describe('a corpus', () => {
     });
     expect((await store.head(`corpora/${sha256(bytes).slice(0, 2)}/${sha256(bytes)}`)).ok).toBe(false);
     expect(await receive(id, bytes)).toMatchObject({ error: { code: 'state.illegal-transition' } });
+  });
+
+  it('is rejected when its lines are not what its format promises, and takes no bytes from another', async () => {
+    const bytes = new TextEncoder().encode('{"title": "no text in it"}\n');
+    const asText = await registered('lines-as-text', bytes);
+    expect(must(await receive(asText, bytes)).state).toBe('ready');
+    const asLines = await registered('lines', bytes, sha256(bytes), 'jsonl');
+    expect(await receive(asLines, bytes)).toMatchObject({
+      error: {
+        code: 'catalogue.invalid-corpus',
+        detail:
+          'lines is not usable jsonl: at byte 0: line 1 is not a JSON object with text in the field "text"',
+      },
+    });
+    expect((await store.head(`corpora/${sha256(bytes).slice(0, 2)}/${sha256(bytes)}`)).ok).toBe(true);
   });
 
   it('is refused when it is empty, under the name of another, or from somebody else', async () => {

@@ -54,6 +54,24 @@ export class FindModels {
     return ok({ items: records.map(modelView), next: last?.name ?? null });
   }
 
+  /** Models with weights, by name. */
+  withWeights(
+    viewer: Viewer,
+    filter: {
+      readonly search: string | undefined;
+      readonly after: string | undefined;
+      readonly limit: number;
+    },
+  ): Promise<ModelRecord[]> {
+    const { search, after, limit } = filter;
+    return readModels(this.transactor.read, viewer, {
+      ...(search === undefined ? {} : { namePart: search }),
+      ...(after === undefined ? {} : { after: after.toLowerCase() }),
+      withWeights: true,
+      limit,
+    });
+  }
+
   /** A model by its id or name. */
   async record(viewer: Viewer, model: string): Promise<Result<ModelRecord, NotFound>> {
     const [record] = await readModels(this.transactor.read, viewer, { models: [model], limit: 1 });
@@ -206,12 +224,17 @@ export class FindModels {
     query: InputOf<typeof showLandscape>['query'],
   ): Promise<ResponseOf<typeof showLandscape>> {
     const records = await readModels(this.transactor.read, viewer, { withWeights: true });
-    const found = countLandscape(records.map(factorsOf), query.rows, query.columns);
+    const found = countLandscape(records.map(factorsOf), query.rows, query.columns, query.split);
     return {
       rows: [...found.rows],
       columns: [...found.columns],
       counts: found.counts.map((row) => [...row]),
       holes: found.holes.map((hole) => ({ ...hole })),
+      splits: found.splits.map((split) => ({
+        level: split.level,
+        counts: split.counts.map((row) => [...row]),
+        holes: split.holes.map((hole) => ({ ...hole })),
+      })),
     };
   }
 }

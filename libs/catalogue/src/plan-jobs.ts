@@ -9,6 +9,7 @@ import { err, ok, type Problem, problem, type Result } from '@beamtime/kernel';
 import { Transactor, type Tx } from '@beamtime/platform';
 import { type Cell, estimateCell, expandSuite, trainingCorpora, trainingJobFile } from '@beamtime/suites';
 import { Inject, Injectable } from '@nestjs/common';
+import type { CorpusFormat } from './domain/check-lines.js';
 import { noModel } from './find-models.js';
 import type { CorpusRecord } from './postgres/read-corpora.js';
 import {
@@ -38,12 +39,18 @@ export type PlanProblem = Problem<
   'resource.not-found' | 'catalogue.invalid-corpus' | 'catalogue.not-loadable'
 >;
 
+/** A registered corpus as material of an evaluation. */
+interface Material {
+  readonly corpusId: string;
+  readonly language: string;
+  readonly script: string;
+}
+
 export interface EvaluationPlan {
-  readonly heldOut: readonly {
-    readonly corpusId: string;
-    readonly language: string;
-    readonly script: string;
-  }[];
+  /** Texts for bits per byte. */
+  readonly heldOut: readonly Material[];
+  /** Sets of minimal pairs. */
+  readonly minimalPairs?: readonly Material[];
   readonly headScores: boolean;
   /** All revisions when omitted. */
   readonly revisions?: readonly string[];
@@ -77,6 +84,7 @@ export class PlanJobs {
     const corpora = await readyCorpora(
       tx,
       suite.design.factors.language.map((level) => level.corpusId),
+      ['text', 'jsonl'],
     );
     if (!corpora.ok) return corpora;
     const models = await readModels(tx, everything, { suiteId });
@@ -100,23 +108,25 @@ export class PlanJobs {
   ): Promise<Result<PlannedJob, PlanProblem>> {
     const found = await loadable(tx, modelId, plan.revisions);
     if (!found.ok) return found;
-    const corpora = await readyCorpora(
-      tx,
-      plan.heldOut.map((one) => one.corpusId),
-    );
-    if (!corpora.ok) return corpora;
+    const { heldOut, minimalPairs = [] } = plan;
+    const texts = await readyCorpora(tx, idsOf(heldOut), ['text']);
+    if (!texts.ok) return texts;
+    const pairs = await readyCorpora(tx, idsOf(minimalPairs), ['pairs']);
+    if (!pairs.ok) return pairs;
+    const corpora = new Map([...texts.value, ...pairs.value]);
     const { model, revisions } = found.value;
-    const texts = plan.heldOut.map(({ corpusId, language, script }) => ({
+    const recurrent = (model.factors as { family?: unknown }).family === 'mamba';
+    const materialOf = ({ corpusId, language, script }: Material) => ({
       id: corpusId,
-      path: `texts/${corpusId}.txt`,
-      sha256: corpora.value.get(corpusId)?.sha256,
+      path: materialPath(corpusId),
+      sha256: corpora.get(corpusId)?.sha256,
       language,
       script,
-    }));
-    const recurrent = (model.factors as { family?: unknown }).family === 'mamba';
+    });
     const tasks = [
-      ...(texts.length > 0 ? [{ task: 'bitsPerByte', texts }] : []),
+      ...(heldOut.length > 0 ? [{ task: 'bitsPerByte', texts: heldOut.map(materialOf) }] : []),
       ...(plan.headScores && !recurrent ? [{ task: 'headScores' }] : []),
+      ...minimalPairs.map((one) => ({ task: 'minimalPairs', ...materialOf(one) })),
     ];
     if (tasks.length === 0) {
       return err(
@@ -133,8 +143,8 @@ export class PlanJobs {
       },
       inputs: [
         ...revisions.flatMap(revisionFiles),
-        ...plan.heldOut.flatMap(({ corpusId }) =>
-          corpusFile(corpora.value, corpusId, `texts/${corpusId}.txt`),
+        ...[...heldOut, ...minimalPairs].flatMap(({ corpusId }) =>
+          corpusFile(corpora, corpusId, materialPath(corpusId)),
         ),
       ],
       resources: { gpus: 1, maxSeconds: evaluationSecondsMax, checkpoint: false },
@@ -191,6 +201,15 @@ export class PlanJobs {
   }
 }
 
+function idsOf(materials: readonly Material[]): string[] {
+  return materials.map((one) => one.corpusId);
+}
+
+/** Where the runner finds a text or a set of pairs. */
+function materialPath(corpusId: string): string {
+  return `texts/${corpusId}.txt`;
+}
+
 function ownerOf(model: ModelRecord): Pick<PlannedJob, 'modelId' | 'modelName' | 'suiteId' | 'labId'> {
   return { modelId: model.id, modelName: model.name, suiteId: model.suite_id, labId: model.lab_id };
 }
@@ -206,7 +225,11 @@ function plannedTraining(
   const staged = new Map(
     [...corpora].map(([id, corpus]) => [
       id,
-      { path: pathOf(id), sha256: corpus.sha256, format: corpus.format },
+      {
+        path: pathOf(id),
+        sha256: corpus.sha256,
+        format: corpus.format === 'jsonl' ? ('jsonl' as const) : ('text' as const),
+      },
     ]),
   );
   const {
@@ -261,10 +284,11 @@ function revisionFiles(revision: RevisionRecord): FileEntry[] {
   return revision.files.map((file) => ({ ...file, path: `revisions/step${revision.step}/${file.path}` }));
 }
 
-/** The corpora by what they were called, an id or a name; all of them must be there and ready. */
+/** The corpora by what they were called, an id or a name; all of them must be there, ready, and of a format that serves. */
 async function readyCorpora(
   tx: Tx,
   refs: readonly string[],
+  formats: readonly CorpusFormat[] = ['text', 'jsonl', 'pairs'],
 ): Promise<Result<ReadonlyMap<string, CorpusRecord>, PlanProblem>> {
   const records = await tx.rows<CorpusRecord>(
     'SELECT * FROM catalogue.corpus WHERE id = ANY($1) OR name = ANY($1)',
@@ -275,6 +299,7 @@ async function readyCorpora(
     const corpus =
       records.find((record) => record.id === ref) ?? records.find((record) => record.name === ref);
     if (corpus?.state !== 'ready') return err(notReady(ref, corpus));
+    if (!formats.includes(corpus.format)) return err(wrongFormat(corpus, formats));
     byRef.set(ref, corpus);
   }
   return ok(byRef);
@@ -288,6 +313,14 @@ function notReady(ref: string, corpus: CorpusRecord | undefined): PlanProblem {
         ? 'has not been uploaded'
         : `was rejected: ${corpus.reason ?? ''}`;
   return problem('catalogue.invalid-corpus', `The corpus ${ref} ${why}`, { corpusId: corpus?.id ?? ref });
+}
+
+function wrongFormat(corpus: CorpusRecord, formats: readonly CorpusFormat[]): PlanProblem {
+  return problem(
+    'catalogue.invalid-corpus',
+    `The corpus ${corpus.name} is of format ${corpus.format}; this takes ${formats.join(' or ')}`,
+    { corpusId: corpus.id },
+  );
 }
 
 async function loadable(

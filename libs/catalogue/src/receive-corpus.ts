@@ -5,7 +5,8 @@ import type { CorpusView } from '@beamtime/contracts';
 import { err, move, ok, type Problem, problem, type Result } from '@beamtime/kernel';
 import { OBJECT_STORE, type ObjectStore, type PutProblem, Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
-import { TextCheck, type TextFault } from './domain/check-text.js';
+import { CorpusCheck, type CorpusFormat } from './domain/check-lines.js';
+import type { TextFault } from './domain/check-text.js';
 import { corpusLifecycle } from './domain/lifecycles.js';
 import { type CorpusRecord, corpusView } from './postgres/read-corpora.js';
 
@@ -20,7 +21,7 @@ type ReceiveProblem =
       | 'object-store.bad-range'
     >;
 
-/** Takes the bytes of a registered corpus and makes it usable, if they are what was announced, and text. */
+/** Takes the bytes of a registered corpus and makes it usable, if they are what was announced, and what its format promises. */
 @Injectable()
 export class ReceiveCorpus {
   constructor(
@@ -41,7 +42,7 @@ export class ReceiveCorpus {
     if (sizeBytes !== undefined && sizeBytes !== announced) {
       return err(sizeMismatch(announced, sizeBytes));
     }
-    const checked = new CheckedText();
+    const checked = new CheckedText(found.value.format);
     body.on('error', (error) => checked.destroy(error));
     // Bytes may fail before the store has begun to read; it then finds the stream broken.
     checked.on('error', () => undefined);
@@ -69,7 +70,7 @@ export class ReceiveCorpus {
     if (!found.ok) return found;
     const content = await this.store.get(found.value.object_key);
     if (!content.ok) return content;
-    const checked = new CheckedText();
+    const checked = new CheckedText(found.value.format);
     const digest = createHash('sha256');
     checked.on('data', (chunk: Buffer) => digest.update(chunk));
     try {
@@ -125,15 +126,24 @@ export class ReceiveCorpus {
       return row ?? (await tx.row<CorpusRecord>('SELECT * FROM catalogue.corpus WHERE id = $1', [record.id]));
     });
     if (fault !== undefined) {
-      await this.store.delete(record.object_key);
+      await this.forget(record);
       return err(
-        problem('catalogue.invalid-corpus', `${record.name} is not usable text: ${reason}`, {
+        problem('catalogue.invalid-corpus', `${record.name} is not usable ${record.format}: ${reason}`, {
           offset: fault.offset,
           corpusId: record.id,
         }),
       );
     }
     return ok(corpusView(settled ?? record));
+  }
+
+  /** Removes the bytes, unless a corpus of another format has the same and uses them. */
+  private async forget(record: CorpusRecord): Promise<void> {
+    const used = await this.transactor.read.row(
+      `SELECT 1 FROM catalogue.corpus WHERE object_key = $1 AND id <> $2 AND state <> 'rejected'`,
+      [record.object_key, record.id],
+    );
+    if (used === undefined) await this.store.delete(record.object_key);
   }
 }
 
@@ -146,9 +156,14 @@ function sizeMismatch(announced: number, got: number): Problem<'object-store.che
 
 /** Lets bytes through while they are text, and fails at the first that is not. */
 class CheckedText extends Transform {
-  private readonly check = new TextCheck();
+  private readonly check: CorpusCheck;
   bytes = 0;
   fault: TextFault | undefined;
+
+  constructor(format: CorpusFormat) {
+    super();
+    this.check = new CorpusCheck(format);
+  }
 
   override _transform(
     chunk: Buffer,

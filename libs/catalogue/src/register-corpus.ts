@@ -48,7 +48,7 @@ export class RegisterCorpus {
            (id, name, description, language, script, format, size_bytes, sha256, object_key, lab_id, uploaded_by, state, ready_at)
          SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN here THEN 'ready' ELSE 'registered' END,
            CASE WHEN here THEN now() END
-         FROM (SELECT EXISTS (SELECT 1 FROM catalogue.corpus WHERE sha256 = $8 AND state = 'ready') AS here) x
+         FROM (SELECT EXISTS (SELECT 1 FROM catalogue.corpus WHERE sha256 = $8 AND format = $6 AND state = 'ready') AS here) x
          ON CONFLICT (name) DO NOTHING`,
         [
           newId('Corpus'),

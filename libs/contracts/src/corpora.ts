@@ -5,6 +5,14 @@ import { languageCode, scriptCode } from './runner-job.js';
 
 /** Corpora: the texts that models are trained and evaluated on. */
 
+/** text: one document. jsonl: one document per line, in "text". pairs: minimal pairs, one per line, as BLiMP has them. */
+export const corpusFormats = ['text', 'jsonl', 'pairs'] as const;
+const corpusFormat = z
+  .enum(corpusFormats)
+  .describe(
+    'text: one UTF-8 document; jsonl: one document per line, in the field "text"; pairs: minimal pairs, one per line, in "sentence_good" and "sentence_bad" (BLiMP)',
+  );
+
 /** `registered`: announced, its bytes not here yet. `rejected`: they came and were no text. */
 export const corpusStates = ['registered', 'ready', 'rejected'] as const;
 
@@ -15,7 +23,7 @@ export const corpusSchema = z
     description: z.string(),
     language: languageCode,
     script: scriptCode,
-    format: z.enum(['text', 'jsonl']),
+    format: corpusFormat,
     sizeBytes: z.number().int().min(1),
     sha256: sha256Text,
     state: z.enum(corpusStates),
@@ -55,7 +63,7 @@ export const registerCorpus = endpoint({
     description: longText.default(''),
     language: languageCode,
     script: scriptCode,
-    format: z.enum(['text', 'jsonl']).default('text'),
+    format: corpusFormat.default('text'),
     sizeBytes: z.number().int().min(0).max(catalogueLimits.corpusBytes),
     sha256: sha256Text,
     labId: idText('lab').optional().describe('The lab that brings it; you belong to it'),
@@ -75,7 +83,7 @@ export const uploadCorpus = endpoint({
   access: catalogueUploaders,
   summary: 'Send the bytes of a registered corpus through the facility',
   description:
-    'Checked while they pass: as long as announced, of the announced hash, UTF-8 without NUL. A corpus that is no text is rejected with the offset of the first bad byte.',
+    'Checked while they pass: as long as announced, of the announced hash, UTF-8 without NUL, and in each line what its format promises. A corpus that is not is rejected with the offset of the first fault.',
   params: corpusParams,
   consumes: 'application/octet-stream',
   bodyLimitBytes: catalogueLimits.corpusBytes,

@@ -66,6 +66,67 @@ export const hubModelInfo = endpoint({
   errors: ['resource.not-found', 'auth.required'],
 });
 
+const manyTags = z
+  .union([z.string(), z.array(z.string())])
+  .optional()
+  .transform((value) => (value === undefined ? [] : [value].flat()))
+  .pipe(z.array(z.string().max(200)).max(100));
+
+export const hubModels = endpoint({
+  id: 'hub.models',
+  method: 'GET',
+  path: '/api/models',
+  access: {
+    kind: 'public',
+    why: 'anyone may see what the consortium has trained; private models are shown only to those who may use them',
+  },
+  summary: 'Hub API: models with weights, by name; further pages by the Link header',
+  query: z.object({
+    search: z.string().max(200).optional().describe('Part of the name'),
+    author: z.string().max(200).optional(),
+    filter: manyTags.describe('Tags that all must be there: a family, a language, a library'),
+    limit: z.coerce.number().int().min(1).max(1_000).default(1_000),
+    cursor: z.string().max(200).optional(),
+  }),
+  response: z.array(
+    modelInfo.pick({
+      _id: true,
+      id: true,
+      modelId: true,
+      author: true,
+      private: true,
+      gated: true,
+      disabled: true,
+      createdAt: true,
+      downloads: true,
+      likes: true,
+      tags: true,
+      pipeline_tag: true,
+      library_name: true,
+    }),
+  ),
+});
+
+export const hubCommits = endpoint({
+  id: 'hub.commits',
+  method: 'GET',
+  path: `/api/models/${hubNamespace}/:name/commits/:revision`,
+  access,
+  summary: 'Hub API: the revisions up to this one as commits, newest first',
+  params: z.object({ name, revision }),
+  query: z.object({ 'expand[]': z.string().optional() }),
+  response: z.array(
+    z.object({
+      id: z.string(),
+      title: z.string(),
+      message: z.string(),
+      date: z.string(),
+      authors: z.array(z.object({ user: z.string() })),
+    }),
+  ),
+  errors: ['resource.not-found', 'auth.required'],
+});
+
 export const hubRevisionInfo = endpoint({
   id: 'hub.revision-info',
   method: 'GET',

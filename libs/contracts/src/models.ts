@@ -47,6 +47,9 @@ export const modelFactorsSchema = z
     bytes: known.count.describe('Of text, seen in training'),
     epochs: known.number,
     steps: known.count,
+    tokenBudget: known.text.describe('equal, or byte-premium: steps are referenceSteps times bytePremium'),
+    bytePremium: known.number.describe('Bytes of this language for one of the reference language'),
+    referenceSteps: known.count.describe('Steps before they were scaled'),
     batchSequences: known.count,
     learningRate: known.number,
     minimumLearningRateRatio: known.number,
@@ -163,7 +166,28 @@ export const showModel = endpoint({
   access: readableCatalogue,
   summary: 'A model with its provenance',
   params: modelParams,
-  response: modelSchema.extend({ provenance: provenanceSchema }),
+  response: modelSchema.extend({
+    provenance: provenanceSchema.extend({
+      proof: z
+        .object({ url: z.string(), sizeBytes: z.number().int(), sha256: sha256Text })
+        .nullable()
+        .describe('The hash chain of all steps, published when training has ended'),
+    }),
+  }),
+  errors: ['resource.not-found'],
+});
+
+export const readModelProof = endpoint({
+  id: 'models.proof',
+  method: 'GET',
+  path: '/models/:model/proof',
+  access: readableCatalogue,
+  summary: 'The hash chain of the steps of a trained model, one JSON line per step and checkpoint',
+  description:
+    'The head begins as sha256("beamtime.step-chain/1") and becomes sha256(head + "\\n" + line) with each line, in hexadecimal digits; after the line of a checkpoint it is the chainSha256 of that revision. `beamtime model verify` checks it.',
+  params: modelParams,
+  response: z.string(),
+  produces: 'application/jsonl',
   errors: ['resource.not-found'],
 });
 
@@ -265,6 +289,13 @@ export const showConfounding = endpoint({
   errors: ['resource.not-found'],
 });
 
+const landscapeCounts = {
+  counts: z.array(z.array(z.number().int())).describe('Models with weights; counts[row][column]'),
+  holes: z
+    .array(z.object({ row: z.string(), column: z.string() }))
+    .describe('Combinations of known levels without a model'),
+};
+
 export const showLandscape = endpoint({
   id: 'catalogue.landscape',
   method: 'GET',
@@ -274,11 +305,17 @@ export const showLandscape = endpoint({
   query: z.object({
     rows: z.enum(modelFactorNames).default('language'),
     columns: z.enum(modelFactorNames).default('family'),
+    split: z
+      .enum(modelFactorNames)
+      .optional()
+      .describe('A third factor: the same table for each of its levels'),
   }),
   response: z.object({
     rows: z.array(z.string()),
     columns: z.array(z.string()),
-    counts: z.array(z.array(z.number().int())).describe('Models with weights; counts[row][column]'),
-    holes: z.array(z.object({ row: z.string(), column: z.string() })),
+    ...landscapeCounts,
+    splits: z
+      .array(z.object({ level: z.string(), ...landscapeCounts }))
+      .describe('Empty without a third factor'),
   }),
 });

@@ -51,6 +51,10 @@ export const suitePlanSchema = z
     flops: z.number(),
     gpuSeconds: z.number(),
     gpuHours: z.number(),
+    bytePremiums: z
+      .record(z.string(), z.number())
+      .optional()
+      .describe('By language, where budgets are scaled by them'),
     longestWallSeconds: z.number(),
     checkpoints: z.number(),
     storageBytes: z.number(),

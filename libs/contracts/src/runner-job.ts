@@ -52,16 +52,52 @@ export const sha256Hex = z
   .string()
   .regex(/^[0-9a-f]{64}$/)
   .describe('SHA-256, 64 hexadecimal digits');
+/** The bibliographic codes of ISO 639-2, which are not those of ISO 639-3: taken for them most often. */
+const bibliographicCodes: Readonly<Record<string, string>> = {
+  alb: 'sqi',
+  arm: 'hye',
+  baq: 'eus',
+  bur: 'mya',
+  chi: 'zho',
+  cze: 'ces',
+  dut: 'nld',
+  fre: 'fra',
+  geo: 'kat',
+  ger: 'deu',
+  gre: 'ell',
+  ice: 'isl',
+  mac: 'mkd',
+  mao: 'mri',
+  may: 'msa',
+  per: 'fas',
+  rum: 'ron',
+  slo: 'slk',
+  tib: 'bod',
+  wel: 'cym',
+};
 /** ISO 639-3, three letters: `eng`, `zul`. */
 export const languageCode = z
   .string()
-  .regex(/^[a-z]{3}$/)
+  .regex(/^[a-z]{3}$/, 'three small letters of ISO 639-3, as deu')
+  .refine((code) => !(code in bibliographicCodes), {
+    error: ({ input }) =>
+      `${String(input)} is the bibliographic code of ISO 639-2; ISO 639-3 has ${bibliographicCodes[String(input)] ?? ''}`,
+  })
   .describe('ISO 639-3');
-/** ISO 15924, four letters: `Latn`, `Cyrl`. */
+const fourLetters = /^[A-Z][a-z]{3}$/;
+const scriptNames = new Intl.DisplayNames(['en'], { type: 'script', fallback: 'none' });
+/** ISO 15924, four letters: `Latn`, `Cyrl`; Qaaa to Qabx are for private use. */
 export const scriptCode = z
   .string()
-  .regex(/^[A-Z][a-z]{3}$/)
+  .regex(fourLetters, 'four letters of ISO 15924, as Latn')
+  .refine((code) => !fourLetters.test(code) || isScript(code), {
+    error: ({ input }) => `there is no script ${String(input)} in ISO 15924`,
+  })
   .describe('ISO 15924');
+
+function isScript(code: string): boolean {
+  return /^Qa[ab][a-x]$/.test(code) || scriptNames.of(code) !== undefined;
+}
 /** Names a corpus, text or input inside one job; also used as a file name. */
 export const localName = z
   .string()

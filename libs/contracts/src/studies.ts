@@ -7,6 +7,8 @@ import { localName } from './runner-job.js';
 export const studyLimits = {
   models: 1_000,
   texts: 200,
+  /** BLiMP has 67 sets; a job has at most 100 tasks, texts and heads among them. */
+  pairSets: 98,
   /** Rows of one answer; a study may have more. */
   rowsPerPage: 20_000,
   /** Rows that a figure is drawn from and a CSV file holds. */
@@ -18,6 +20,14 @@ const readable = {
   why: 'what the consortium found is published; a study of private models is shown to its lab alone',
 } as const;
 const studyParams = z.object({ studyId: idText('stu') });
+
+/** A registered corpus that a study reads. */
+const studyMaterial = z.object({
+  corpusId: idText('cor'),
+  name: z.string(),
+  language: z.string(),
+  script: z.string(),
+});
 
 /** running: jobs are under way. incomplete: all have ended and some failed. */
 export const studyStates = ['running', 'complete', 'incomplete'] as const;
@@ -68,13 +78,18 @@ export const createStudy = endpoint({
         .max(studyLimits.texts)
         .default([])
         .describe('Registered corpora that were held out of training, for bits per byte'),
+      minimalPairs: z
+        .array(idText('cor'))
+        .max(studyLimits.pairSets)
+        .default([])
+        .describe('Registered corpora of format pairs: how often the good sentence is the more probable'),
       headScores: z.boolean().default(true).describe('Previous-token, induction and duplicate-token scores'),
       labId: idText('lab').optional().describe('The lab that the jobs run for; you belong to it'),
     })
     .refine((body) => (body.models === undefined) !== (body.suiteId === undefined), 'say models or suiteId')
     .refine(
-      (body) => body.headScores || body.heldOut.length > 0,
-      'nothing to evaluate: heldOut or headScores',
+      (body) => body.headScores || body.heldOut.length + body.minimalPairs.length > 0,
+      'nothing to evaluate: heldOut, minimalPairs or headScores',
     ),
   response: studySchema,
   status: 201,
@@ -108,9 +123,8 @@ export const showStudy = endpoint({
   params: studyParams,
   response: studySchema.extend({
     definition: z.object({
-      heldOut: z.array(
-        z.object({ corpusId: idText('cor'), name: z.string(), language: z.string(), script: z.string() }),
-      ),
+      heldOut: z.array(studyMaterial),
+      minimalPairs: z.array(studyMaterial),
       headScores: z.boolean(),
     }),
     members: z.array(
@@ -153,7 +167,7 @@ export const studyRowSchema = z
     initialisationSeed: z.number().int().nullable(),
     dataOrderSeed: z.number().int().nullable(),
     metric: z.enum(studyMetrics),
-    text: z.string().nullable().describe('Name of the held-out text'),
+    text: z.string().nullable().describe('Name of the held-out text or of the set of minimal pairs'),
     textLanguage: z.string().nullable(),
     layer: z.number().int().nullable(),
     head: z.number().int().nullable(),

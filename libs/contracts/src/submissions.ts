@@ -77,11 +77,10 @@ export const trainSuite = endpoint({
 });
 
 /** What an evaluation computes; texts are registered corpora that were held out of training. */
+const material = z.object({ corpusId: idText('cor'), language: languageCode, script: scriptCode });
 export const evaluationRequestSchema = z.object({
-  heldOut: z
-    .array(z.object({ corpusId: idText('cor'), language: languageCode, script: scriptCode }))
-    .max(1_000)
-    .default([]),
+  heldOut: z.array(material).max(1_000).default([]).describe('Texts for bits per byte'),
+  minimalPairs: z.array(material).max(98).default([]).describe('Corpora of format pairs'),
   headScores: z.boolean().default(true).describe('Previous-token, induction and duplicate-token scores'),
 });
 

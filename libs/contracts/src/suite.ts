@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { languageCode, scriptCode } from './runner-job.js';
 
 /**
  * A controlled suite as a factorial design. The factors' levels make a grid of cells; each cell is one model to
@@ -30,14 +31,8 @@ export const sizeLevelSchema = z.strictObject({
 
 export const languageLevelSchema = z.strictObject({
   name: levelName,
-  language: z
-    .string()
-    .regex(/^[a-z]{3}$/)
-    .describe('ISO 639-3'),
-  script: z
-    .string()
-    .regex(/^[A-Z][a-z]{3}$/)
-    .describe('ISO 15924'),
+  language: languageCode,
+  script: scriptCode,
   corpusId: z
     .string()
     .max(60)
@@ -45,6 +40,14 @@ export const languageLevelSchema = z.strictObject({
       'Id (cor_…) or name of a registered corpus; `beamtime suite train --local` takes files of these names',
     ),
   heldOutCorpusId: z.string().max(60).optional().describe('Corpus for bits per byte; never trained on'),
+  bytePremium: z
+    .number()
+    .min(0.1)
+    .max(20)
+    .optional()
+    .describe(
+      'Bytes that this language takes for what the reference language says in one; scales its steps where training.tokenBudget is byte-premium',
+    ),
 });
 
 export const tokenizerLevelSchema = z.strictObject({
@@ -88,6 +91,12 @@ export const suiteDesignSchema = z
     training: z.strictObject({
       contextTokens: z.number().int().min(8).max(131_072),
       batchSize: z.number().int().min(1).max(65_536).describe('Sequences per step'),
+      tokenBudget: z
+        .enum(['equal', 'byte-premium'])
+        .default('equal')
+        .describe(
+          'equal: every language gets the steps of its cell; byte-premium: that many times its byte premium, so that all see about the same content',
+        ),
       learningRate: z.number().positive().max(1),
       schedule: z.enum(['constant', 'linear', 'cosine']).default('cosine'),
       warmupSteps: z.number().int().nonnegative().default(0),

@@ -6,10 +6,10 @@ import { readStudies } from './find-studies.js';
 import {
   EVALUATION_JOBS,
   type EvaluationJobs,
-  HELD_OUT_TEXTS,
-  type HeldOutText,
-  type HeldOutTexts,
+  STUDY_MATERIALS,
   STUDY_MODELS,
+  type StudyMaterial,
+  type StudyMaterials,
   type StudyModel,
   type StudyModels,
   type StudyViewer,
@@ -17,13 +17,20 @@ import {
 
 type Refused = Problem<ProblemCode>;
 
+/** What every model of a study is asked. */
+interface StudyDefinition {
+  readonly heldOut: readonly StudyMaterial[];
+  readonly minimalPairs: readonly StudyMaterial[];
+  readonly headScores: boolean;
+}
+
 /** Begins a study: one evaluation job for each of its models, all of them or none. */
 @Injectable()
 export class CreateStudy {
   constructor(
     @Inject(Transactor) private readonly transactor: Transactor,
     @Inject(STUDY_MODELS) private readonly models: StudyModels,
-    @Inject(HELD_OUT_TEXTS) private readonly texts: HeldOutTexts,
+    @Inject(STUDY_MATERIALS) private readonly materials: StudyMaterials,
     @Inject(EVALUATION_JOBS) private readonly jobs: EvaluationJobs,
   ) {}
 
@@ -33,8 +40,11 @@ export class CreateStudy {
   ): Promise<Result<StudyView, Refused>> {
     const found = await this.models.find({ models: study.models, suiteId: study.suiteId }, by.viewer);
     if (!found.ok) return found;
-    const texts = await this.texts.find(study.heldOut);
+    const texts = await this.materials.find(study.heldOut, 'text');
     if (!texts.ok) return texts;
+    const pairs = await this.materials.find(study.minimalPairs, 'pairs');
+    if (!pairs.ok) return pairs;
+    const definition = { heldOut: texts.value, minimalPairs: pairs.value, headScores: study.headScores };
     const chosen = found.value.flatMap((model) => {
       const revisions = chooseRevisions(model, study.revisions);
       return revisions.length === 0 ? [] : [{ model, revisions }];
@@ -46,14 +56,13 @@ export class CreateStudy {
     }
     const studyId = newId('Study');
     return this.transactor.run<StudyView, Refused>(async (tx) => {
-      await insertStudy(tx, studyId, study, texts.value, chosen, by.personId);
+      await insertStudy(tx, studyId, study, definition, chosen, by.personId);
       for (const { model, revisions } of chosen) {
         const submitted = await this.jobs.submit(tx, {
           studyId,
           modelId: model.modelId,
           modelName: model.name,
-          heldOut: texts.value,
-          headScores: study.headScores,
+          ...definition,
           revisions: revisions.map(({ step }) => `step${step}`),
           labId: study.labId ?? null,
           submittedBy: by.personId,
@@ -85,7 +94,7 @@ async function insertStudy(
   tx: Tx,
   studyId: string,
   study: BodyOf<typeof createStudy>,
-  heldOut: readonly HeldOutText[],
+  definition: StudyDefinition,
   chosen: readonly { readonly model: StudyModel }[],
   personId: string,
 ): Promise<void> {
@@ -97,7 +106,7 @@ async function insertStudy(
       studyId,
       study.title,
       study.description,
-      JSON.stringify({ heldOut, headScores: study.headScores }),
+      JSON.stringify(definition),
       isPrivate,
       study.labId ?? null,
       personId,
@@ -107,6 +116,10 @@ async function insertStudy(
     actor: personId,
     action: 'study.created',
     subject: studyId,
-    details: { models: chosen.map(({ model }) => model.modelId), texts: heldOut.map((one) => one.corpusId) },
+    details: {
+      models: chosen.map(({ model }) => model.modelId),
+      texts: definition.heldOut.map((one) => one.corpusId),
+      minimalPairs: definition.minimalPairs.map((one) => one.corpusId),
+    },
   });
 }

@@ -9,7 +9,7 @@ import type {
 import { err, ok, type Problem, problem, type Result } from '@beamtime/kernel';
 import { Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
-import type { HeldOutText, StudyModel, StudyViewer } from './ports.js';
+import type { StudyMaterial, StudyModel, StudyViewer } from './ports.js';
 
 type NotFound = Problem<'resource.not-found'>;
 
@@ -18,7 +18,8 @@ interface StudyRecord {
   title: string;
   description: string;
   state: StudyView['state'];
-  definition: { heldOut: HeldOutText[]; headScores: boolean };
+  /** Studies of the first version know no minimal pairs. */
+  definition: { heldOut: StudyMaterial[]; minimalPairs?: StudyMaterial[]; headScores: boolean };
   lab_id: string | null;
   created_by: string;
   created_at: Date;
@@ -34,7 +35,7 @@ export async function readStudies(
   tx: Tx,
   viewer: StudyViewer,
   filter: { readonly studyId?: string; readonly before?: string; readonly limit?: number },
-): Promise<(StudyView & Pick<StudyRecord, 'definition'>)[]> {
+): Promise<(StudyView & { readonly definition: ResponseOf<typeof showStudy>['definition'] })[]> {
   const records = await tx.rows<StudyRecord>(
     `SELECT s.*, j.*, r.revisions_done FROM studies.study s
      LEFT JOIN LATERAL (
@@ -63,7 +64,7 @@ export async function readStudies(
     jobs: record.jobs ?? {},
     revisionsExpected: record.revisions_expected ?? 0,
     revisionsDone: record.revisions_done,
-    definition: record.definition,
+    definition: { minimalPairs: [], ...record.definition },
   }));
 }
 

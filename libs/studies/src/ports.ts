@@ -35,24 +35,26 @@ export interface StudyModels {
 }
 export const STUDY_MODELS = Symbol('StudyModels');
 
-export interface HeldOutText {
+/** A registered corpus that a study reads: a held-out text, or a set of minimal pairs. */
+export interface StudyMaterial {
   readonly corpusId: string;
   readonly name: string;
   readonly language: string;
   readonly script: string;
 }
 
-export interface HeldOutTexts {
-  /** Registered corpora that are ready, in the order asked for. */
-  find(corpusIds: readonly string[]): Expected<HeldOutText[]>;
+export interface StudyMaterials {
+  /** Registered corpora of this format that are ready, in the order asked for. */
+  find(corpusIds: readonly string[], format: 'text' | 'pairs'): Expected<StudyMaterial[]>;
 }
-export const HELD_OUT_TEXTS = Symbol('HeldOutTexts');
+export const STUDY_MATERIALS = Symbol('StudyMaterials');
 
 export interface EvaluationRequest {
   readonly studyId: string;
   readonly modelId: string;
   readonly modelName: string;
-  readonly heldOut: readonly HeldOutText[];
+  readonly heldOut: readonly StudyMaterial[];
+  readonly minimalPairs: readonly StudyMaterial[];
   readonly headScores: boolean;
   readonly revisions: readonly string[];
   readonly labId: string | null;

@@ -13,7 +13,7 @@ import { drawFigure } from './domain/draw-figure.js';
 import { type Finding, flattenResults } from './domain/flatten-results.js';
 import { csvLine } from './domain/write-csv.js';
 import { readStudies } from './find-studies.js';
-import type { HeldOutText, StudyModel, StudyViewer } from './ports.js';
+import type { StudyMaterial, StudyModel, StudyViewer } from './ports.js';
 import { renderSvg } from './render-svg.js';
 
 type NotFound = Problem<'resource.not-found'>;
@@ -82,14 +82,15 @@ export class ReadResults {
        WHERE r.study_id = $1 ORDER BY j.model->>'name', r.step`,
       [studyId],
     );
-    const texts = new Map(study.definition.heldOut.map((text) => [text.corpusId, text]));
+    const { heldOut, minimalPairs } = study.definition;
+    const texts = new Map([...heldOut, ...minimalPairs].map((text) => [text.corpusId, text]));
     const lastStep = new Map(records.map((record) => [record.model.modelId, record.step]));
     const rows = records.flatMap((record) => studyRows(record, texts)).slice(0, studyLimits.rows);
     return ok({ study, rows, lastStep });
   }
 }
 
-function studyRows(record: ResultRecord, texts: ReadonlyMap<string, HeldOutText>): StudyRow[] {
+function studyRows(record: ResultRecord, texts: ReadonlyMap<string, StudyMaterial>): StudyRow[] {
   const { model, step } = record;
   const text = (name: string): string | null => {
     const value = model.factors[name];

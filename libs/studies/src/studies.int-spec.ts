@@ -23,6 +23,7 @@ const log = createLogger('test', 'silent');
 const anyone: StudyViewer = { seesAll: false, labIds: [] };
 const personId = newId('Person');
 const corpusId = newId('Corpus');
+const pairsId = newId('Corpus');
 
 beforeAll(async () => {
   database = await freshDatabase();
@@ -72,7 +73,17 @@ function creating(): CreateStudy {
   return new CreateStudy(
     transactor,
     { find: async () => ok(models) },
-    { find: async () => ok([{ corpusId, name: 'udhr-deu', language: 'deu', script: 'Latn' }]) },
+    {
+      find: async (ids, format) =>
+        ok(
+          ids.map((id) => ({
+            corpusId: id,
+            name: format === 'pairs' ? 'agreement' : 'udhr-deu',
+            language: 'deu',
+            script: 'Latn',
+          })),
+        ),
+    },
     {
       submit: async (_tx, request) => {
         if (submitted.length >= refuseFrom) return err(problem('scheduling.queue-full', 'full'));
@@ -89,6 +100,7 @@ const body = {
   description: '',
   models: ['one', 'two'],
   heldOut: [corpusId],
+  minimalPairs: [],
   headScores: true,
 };
 
@@ -130,6 +142,31 @@ function reported(studyId: string, request: EvaluationRequest & { jobId: string 
           task: 'headScores',
           sequences: 2,
           heads: [{ layer: 0, head: 1, previousToken: score, induction: score, duplicateToken: score }],
+        },
+      ],
+    },
+    at: new Date().toISOString(),
+  });
+}
+
+function reportedPairs(studyId: string, request: EvaluationRequest & { jobId: string }, step: number) {
+  return deliver('evaluation.reported', {
+    jobId: request.jobId,
+    attempt: 1,
+    studyId,
+    modelId: request.modelId,
+    step,
+    results: {
+      receipt: null,
+      evaluations: [
+        {
+          task: 'minimalPairs',
+          id: pairsId,
+          language: 'deu',
+          script: 'Latn',
+          accuracy: { value: 0.5 + step / 40, low: 0.45, high: 0.7, level: 0.95 },
+          pairs: 40,
+          sha256: 'a'.repeat(64),
         },
       ],
     },
@@ -204,6 +241,24 @@ describe('a study', () => {
     expect(csv.ok && [...csv.value]).toHaveLength(17);
     const figure = await results.figure(anyone, studyId);
     expect(figure.ok && figure.value).toContain('Held-out loss (bits per byte)');
+  });
+
+  it('takes minimal pairs as a material, and has their accuracy in rows, CSV and figure', async () => {
+    const studyId = await create({ heldOut: [], minimalPairs: [pairsId], headScores: false });
+    expect(submitted[0]).toMatchObject({
+      heldOut: [],
+      minimalPairs: [{ corpusId: pairsId, name: 'agreement' }],
+      headScores: false,
+    });
+    for (const request of submitted) for (const step of [0, 4]) await reportedPairs(studyId, request, step);
+    const results = new ReadResults(transactor);
+    const last = await results.page(anyone, studyId, { finalOnly: true, limit: 100 });
+    expect(last.ok && last.value.items).toMatchObject([
+      { model: 'one', step: 4, metric: 'accuracy', text: 'agreement', value: 0.6, low: 0.45, high: 0.7 },
+      { model: 'two', metric: 'accuracy' },
+    ]);
+    const figure = await results.figure(anyone, studyId);
+    expect(figure.ok && figure.value).toContain('Minimal pairs: last revision against size');
   });
 
   it('is incomplete when a job failed, and says why', async () => {

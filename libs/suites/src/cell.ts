@@ -31,7 +31,22 @@ export interface Cell {
   readonly tokenizer: TokenizerLevel;
   readonly initialisationSeed: number;
   readonly dataOrderSeed: number;
+  /** Steps that it is trained for: those of its level, scaled by the byte premium where the design says so. */
   readonly steps: number;
+}
+
+/**
+ * The steps of a cell. With budgets by byte premium, a language that takes p bytes for what the reference language says
+ * in one gets p times the steps, so that all languages see about the same content (Arnold, Chang and Bergen 2024,
+ * "A Bit of a Problem", arXiv:2403.00686; Goldfish's budgets, Chang et al. 2024). At least one step, to the nearest whole.
+ */
+export function trainedSteps(
+  training: Pick<SuiteDesign['training'], 'tokenBudget'>,
+  language: Pick<LanguageLevel, 'bytePremium'>,
+  steps: number,
+): number {
+  if (training.tokenBudget === 'equal') return steps;
+  return Math.max(1, Math.round(steps * (language.bytePremium ?? 1)));
 }
 
 /** The name of a level, or the level itself where it is a word or a number. */

@@ -7,6 +7,7 @@ import {
   type FactorName,
   factorNames,
   levelName,
+  trainedSteps,
 } from './cell.js';
 
 export type InvalidSuite = Problem<'governance.invalid-suite'>;
@@ -90,9 +91,27 @@ function faultOfShapes(design: SuiteDesign): InvalidSuite | undefined {
 }
 
 function faultOfTraining(design: SuiteDesign): InvalidSuite | undefined {
-  const { steps } = design.factors;
-  const { warmupSteps } = design.training;
-  const fewest = Math.min(...steps);
+  const { steps, language } = design.factors;
+  const { warmupSteps, tokenBudget } = design.training;
+  const most = Math.max(...steps);
+  for (const [index, level] of language.entries()) {
+    const field = `factors.language[${index}].bytePremium`;
+    if (tokenBudget === 'byte-premium' && level.bytePremium === undefined) {
+      return invalidSuite(
+        field,
+        `training.tokenBudget is byte-premium, so ${level.name} needs one (1 for the reference)`,
+      );
+    }
+    if (trainedSteps(design.training, level, most) > suiteLimits.steps) {
+      return invalidSuite(
+        field,
+        `${most} steps times ${level.bytePremium} are more than ${suiteLimits.steps.toLocaleString('en')}`,
+      );
+    }
+  }
+  const fewest = Math.min(
+    ...language.map((level) => trainedSteps(design.training, level, Math.min(...steps))),
+  );
   if (warmupSteps >= fewest) {
     return invalidSuite(
       'training.warmupSteps',
@@ -166,7 +185,7 @@ function gridOf(design: SuiteDesign): Cell[] {
                   tokenizer,
                   initialisationSeed,
                   dataOrderSeed,
-                  steps,
+                  steps: trainedSteps(design.training, language, steps),
                 });
               }
   return cells;

@@ -17,6 +17,7 @@ export function planSuite(design: SuiteDesign): Result<SuitePlan, InvalidSuite> 
   return ok({
     ...cost.value,
     name: design.name,
+    ...(design.training.tokenBudget === 'equal' ? {} : { bytePremiums: bytePremiums(design) }),
     gpuHours: cost.value.gpuSeconds / 3_600,
     cells: cost.value.cells.map((cell, index) => ({
       ...cell,
@@ -38,4 +39,8 @@ export function planSuite(design: SuiteDesign): Result<SuitePlan, InvalidSuite> 
       unanswerable: [...report.unanswerable],
     },
   });
+}
+
+function bytePremiums(design: SuiteDesign): Record<string, number> {
+  return Object.fromEntries(design.factors.language.map(({ name, bytePremium }) => [name, bytePremium ?? 1]));
 }

@@ -19,6 +19,7 @@ import {
   trainingCorpora,
   trainingJobFile,
 } from './index.js';
+import { planSuite } from './plan-suite.js';
 import { aSuiteDesign, someFactors } from './testing.js';
 
 function cellsOf(design: SuiteDesign): Cell[] {
@@ -245,6 +246,97 @@ describe('counting parameters', () => {
       expect([count.parameters, count.parametersWithoutEmbeddings]).toEqual([parameters, without]);
     },
   );
+});
+
+describe('budgets by byte premium', () => {
+  const premium = fc.double({ min: 0.5, max: 5, noNaN: true });
+
+  it('give each language its premium times the steps, tokens and epochs, to the nearest step, and no other change', () => {
+    fc.assert(
+      fc.property(premium, premium, fc.integer({ min: 10, max: 100_000 }), (eng, deu, steps) => {
+        const [first, second] = someFactors().language;
+        if (first === undefined || second === undefined) throw new Error('two languages');
+        const factors = {
+          ...someFactors(),
+          language: [
+            { ...first, bytePremium: eng },
+            { ...second, bytePremium: deu },
+          ],
+          steps: [steps],
+        };
+        const training = { contextTokens: 128, batchSize: 16, learningRate: 1e-3 };
+        const resources = { maxSecondsPerModel: 31_536_000 };
+        const planOf = (tokenBudget: 'equal' | 'byte-premium') => {
+          const plan = planSuite(
+            aSuiteDesign({ factors, training: { ...training, tokenBudget }, resources }),
+          );
+          if (!plan.ok) throw new Error(plan.error.detail);
+          return plan.value;
+        };
+        const [equal, scaled] = [planOf('equal'), planOf('byte-premium')];
+        expect(scaled.bytePremiums).toEqual({ eng, deu });
+        expect(equal.bytePremiums).toBeUndefined();
+        for (const [index, cell] of scaled.cells.entries()) {
+          const plain = equal.cells[index];
+          const by = cell.levels['language'] === 'eng' ? eng : deu;
+          const tokensPerStep = 16 * 128;
+          expect(Math.abs(cell.tokens - by * (plain?.tokens ?? 0))).toBeLessThanOrEqual(
+            tokensPerStep / 2 + 1e-3,
+          );
+          expect(cell.flops / cell.tokens).toBeCloseTo((plain?.flops ?? 0) / (plain?.tokens ?? 1));
+          expect([cell.name, cell.levels, cell.parameters]).toEqual([
+            plain?.name,
+            plain?.levels,
+            plain?.parameters,
+          ]);
+        }
+        expect(scaled.confounding).toEqual(equal.confounding);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('are refused where a language has no premium, or too few steps are left for the warm-up', () => {
+    const training = {
+      contextTokens: 128,
+      batchSize: 16,
+      learningRate: 1e-3,
+      tokenBudget: 'byte-premium' as const,
+    };
+    const refused = (changes: Parameters<typeof aSuiteDesign>[0]): string => {
+      const cells = expandSuite(aSuiteDesign(changes));
+      return cells.ok ? '' : cells.error.detail;
+    };
+    expect(refused({ training })).toBe(
+      'factors.language[0].bytePremium: training.tokenBudget is byte-premium, so eng needs one (1 for the reference)',
+    );
+    const language = someFactors().language.map((level) => ({ ...level, bytePremium: 0.5 }));
+    const factors = someFactors({ language });
+    expect(refused({ factors, training: { ...training, warmupSteps: 32 } })).toMatch(
+      /^training.warmupSteps: 32/,
+    );
+    expect(refused({ factors: { ...factors, steps: [10_000_000] }, training })).toBe('');
+    const large = someFactors({ language: language.map((level) => ({ ...level, bytePremium: 2 })) });
+    expect(refused({ factors: { ...large, steps: [10_000_000] }, training })).toMatch(
+      /^factors.language\[0\].bytePremium: 10000000 steps times 2 are more than 10,000,000/,
+    );
+  });
+
+  it('are what the job file trains, with the checkpoints of those steps', () => {
+    const language = someFactors().language.map((level) => ({ ...level, bytePremium: 1.5 }));
+    const design = aSuiteDesign({
+      factors: someFactors({ language }),
+      training: { contextTokens: 128, batchSize: 16, learningRate: 1e-3, tokenBudget: 'byte-premium' },
+      checkpoints: [0, 64, 96, 200],
+    });
+    const cells = expandSuite(design);
+    const [cell] = cells.ok ? cells.value : [];
+    if (cell === undefined) throw new Error('no cell');
+    const corpora = new Map(language.map(({ corpusId }) => [corpusId, { path: `corpora/${corpusId}.txt` }]));
+    const job = trainingJobFile({ design, cell, corpora, jobId: 'j', attempt: 1 });
+    expect([cell.levels.steps, job.training.steps]).toEqual([64, 96]);
+    expect(job.checkpoints?.schedule).toEqual([0, 64, 96]);
+  });
 });
 
 describe('checkpoint steps', () => {

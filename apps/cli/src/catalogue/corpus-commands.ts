@@ -3,6 +3,7 @@ import {
   type ApiClient,
   type CorpusView,
   commitCorpus,
+  corpusFormats,
   listCorpora,
   registerCorpus,
   showCorpus,
@@ -31,11 +32,18 @@ export function registerCorpusCommands(program: Command, io: CliIo): void {
     corpus
       .command('add')
       .description('register a text and upload it; the same text again changes nothing')
-      .argument('<file>', 'UTF-8 text, or JSON lines with a field "text"')
+      .argument(
+        '<file>',
+        'UTF-8 text; JSON lines with a field "text"; or minimal pairs as JSON lines with "sentence_good" and "sentence_bad"',
+      )
       .option('--name <name>', 'its name in the consortium; by default that of the file')
       .requiredOption('--language <iso639-3>', 'language, as deu')
       .requiredOption('--script <iso15924>', 'script, as Latn')
-      .option('--format <text|jsonl>', 'one document, or one per line', 'text')
+      .option(
+        '--format <text|jsonl|pairs>',
+        'one document, one per line, or one minimal pair per line',
+        'text',
+      )
       .option('--description <text>', 'where it comes from, under which licence')
       .option('--lab <lab>', 'the lab that brings it: short name or id')
       .action(async (path: string, options: AddOptions) => {
@@ -43,6 +51,7 @@ export function registerCorpusCommands(program: Command, io: CliIo): void {
         io.show(added, () => describeCorpus(added));
       }),
     'corpus add udhr-deu.txt --language deu --script Latn',
+    'corpus add blimp/anaphor_agreement.jsonl --format pairs --language eng --script Latn',
     'corpus add news.jsonl --format jsonl --name news-2025 --language zul --script Latn',
   );
 
@@ -55,8 +64,16 @@ export function registerCorpusCommands(program: Command, io: CliIo): void {
         const items = await allCorpora(io.client(), language);
         io.show(items, () =>
           formatTable(
-            ['corpus', 'language', 'script', 'bytes', 'state', 'id'],
-            items.map((one) => [one.name, one.language, one.script, one.sizeBytes, one.state, one.corpusId]),
+            ['corpus', 'language', 'script', 'format', 'bytes', 'state', 'id'],
+            items.map((one) => [
+              one.name,
+              one.language,
+              one.script,
+              one.format,
+              one.sizeBytes,
+              one.state,
+              one.corpusId,
+            ]),
             'No corpora yet: beamtime corpus add FILE --language deu --script Latn',
           ),
         );
@@ -79,8 +96,8 @@ export function registerCorpusCommands(program: Command, io: CliIo): void {
 }
 
 async function addCorpus(io: CliIo, path: string, options: AddOptions): Promise<CorpusView> {
-  const { format } = options;
-  if (format !== 'text' && format !== 'jsonl') throw new UsageError('--format is text or jsonl');
+  const format = corpusFormats.find((one) => one === options.format);
+  if (format === undefined) throw new UsageError(`--format is ${corpusFormats.join(', ')}`);
   const client = io.client();
   const file = await describeFile(path);
   const labId =
@@ -128,6 +145,7 @@ function describeCorpus(corpus: CorpusView): string {
   return formatFields({
     corpus: corpus.name,
     language: `${corpus.language}-${corpus.script}`,
+    format: corpus.format,
     bytes: corpus.sizeBytes,
     state: corpus.reason === null ? corpus.state : `${corpus.state}: ${corpus.reason}`,
     sha256: corpus.sha256,

@@ -1,3 +1,5 @@
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import {
   listEvaluations,
   listModels,
@@ -6,7 +8,7 @@ import {
   listRevisions,
   type ModelFactorName,
   type ModelView,
-  type Provenance,
+  type ResponseOf,
   showConfounding,
   showLandscape,
   showModel,
@@ -16,8 +18,11 @@ import type { Command } from 'commander';
 import type { CliIo } from '../core/cli-io.js';
 import { examples } from '../core/examples.js';
 import { formatFields, formatTable } from '../core/format-table.js';
+import { CheckFailed, UsageError } from '../core/usage-error.js';
 import { formatQuantity } from '../suites/format-quantity.js';
-import { type ImportOptions, importFolder } from './import-folder.js';
+import { importFolder } from './import-folder.js';
+import { type HubImportOptions, importFromHub, isHubId } from './import-hub.js';
+import { verifyFolder, verifyPublished } from './verify-model.js';
 
 export function registerModelCommands(program: Command, io: CliIo): void {
   registerModelsCommands(program, io);
@@ -139,19 +144,55 @@ export function registerModelCommands(program: Command, io: CliIo): void {
 
   examples(
     model
+      .command('verify')
+      .description(
+        'check the hash chain of all training steps of a model: every line, and the weights of every revision',
+      )
+      .argument('<model or folder>', 'name or id, or a folder that `suite train --local` left')
+      .action(async (ref: string) => {
+        const folder = resolve(io.cwd, ref);
+        const isFolder = statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true;
+        const report = isFolder ? await verifyFolder(io, folder) : await verifyPublished(io, ref);
+        if (report.fault !== null) throw new CheckFailed(`${report.model}: ${report.fault}`);
+        io.show(
+          report,
+          () =>
+            `${report.model}: ${report.steps} steps and ${report.checkpoints} checkpoints, ${report.proven} revisions proven; head ${report.head}`,
+        );
+      }),
+    'model verify udhr-neox-160k-deu-s1',
+    'model verify size-seed/size-seed-neox-1m-deu-s1',
+  );
+
+  examples(
+    model
       .command('import')
       .description('bring a model that was trained elsewhere; what is not said of it stays unknown')
       .argument(
-        '<folder>',
-        'as save_pretrained writes it, or with one such folder per revision (step0, step1000 …)',
+        '<folder or hub id>',
+        'a folder as save_pretrained writes it, or with one such folder per revision (step0, step1000 …); or the id of a model on a hub',
       )
       .option('--factors <file>', 'YAML or JSON with the factors that are known')
-      .option('--name <name>', 'its name here; by default that of the folder')
+      .option('--name <name>', 'its name here; by default that of the folder or of the repository')
       .option('--private', 'only for the lab and for allocations that name it')
       .option('--lab <lab>', 'the lab that brings it: short name or id')
-      .option('--source <text>', 'where it comes from')
-      .action(async (folder: string, options: ImportOptions) => {
-        const imported = await importFolder(io, folder, options);
+      .option('--source <text>', 'where it comes from; of a hub, its address and commit by default')
+      .option(
+        '--revisions <revisions...>',
+        'hub: these branches, tags or commits, as step1000 or main=143000; main by default',
+      )
+      .option('--all-revisions', 'hub: every branch and tag that is named by its step')
+      .option('--pickled-weights', 'hub: take weights that Python unpickles where there are no safetensors')
+      .option('--cache <folder>', 'hub: where downloads are kept until the import is done')
+      .addHelpText(
+        'after',
+        '\nHF_ENDPOINT names the hub (https://huggingface.co by default), HF_TOKEN opens private and gated models.\nA folder of this name wins over a hub id. Interrupted, the same command goes on where it stopped.',
+      )
+      .action(async (ref: string, options: HubImportOptions) => {
+        const isFolder = statSync(resolve(io.cwd, ref), { throwIfNoEntry: false })?.isDirectory() === true;
+        if (!isFolder && !isHubId(ref))
+          throw new UsageError(`${ref} is neither a folder nor the id of a model`);
+        const imported = await (isFolder ? importFolder : importFromHub)(io, ref, options);
         io.show(
           imported,
           () =>
@@ -159,6 +200,8 @@ export function registerModelCommands(program: Command, io: CliIo): void {
         );
       }),
     'model import ./gpt2 --factors gpt2-factors.yaml --source openai-community/gpt2',
+    'model import EleutherAI/pythia-70m --factors pythia.yaml --revisions step0 step1000 main=143000',
+    'model import lab-a/own-model --all-revisions --private --lab lab-a',
   );
 }
 
@@ -236,18 +279,30 @@ function registerModelsCommands(program: Command, io: CliIo): void {
       .description('how many models there are of each combination of two factors, and where there are none')
       .option('--rows <factor>', 'factor of the rows', 'language')
       .option('--columns <factor>', 'factor of the columns', 'family')
-      .action(async (options: { rows: string; columns: string }) => {
-        const query = options as { rows: ModelFactorName; columns: ModelFactorName };
+      .option('--split <factor>', 'a third factor: one table for each of its levels')
+      .action(async (options: { rows: string; columns: string; split?: string }) => {
+        const query = options as { rows: ModelFactorName; columns: ModelFactorName; split?: ModelFactorName };
         const found = await io.client().call(showLandscape, { query });
+        const table = (title: string, part: Pick<typeof found, 'counts' | 'holes'>): string =>
+          [
+            formatTable(
+              [title, ...found.columns],
+              found.rows.map((row, index) => [row, ...(part.counts[index] ?? [])]),
+              'No models with weights yet.',
+            ),
+            ...(part.holes.length > 0 ? [`${part.holes.length} combinations have no model.`] : []),
+          ].join('\n');
+        const both = `${options.rows} \\ ${options.columns}`;
         io.show(found, () =>
-          formatTable(
-            [`${options.rows} \\ ${options.columns}`, ...found.columns],
-            found.rows.map((row, index) => [row, ...(found.counts[index] ?? [])]),
-            'No models with weights yet.',
-          ),
+          found.splits.length === 0
+            ? table(both, found)
+            : found.splits
+                .map((split) => table(`${options.split} ${split.level}: ${both}`, split))
+                .join('\n\n'),
         );
       }),
     'models landscape --rows language --columns size',
+    'models landscape --rows language --columns size --split family',
   );
 }
 
@@ -268,7 +323,7 @@ function listOf(items: readonly ModelView[]): string {
   );
 }
 
-function describeModel(model: ModelView & { provenance: Provenance }): string {
+function describeModel(model: ResponseOf<typeof showModel>): string {
   const known = Object.entries(model.factors).filter(([, value]) => value !== null);
   const { provenance } = model;
   return formatFields({
@@ -282,6 +337,7 @@ function describeModel(model: ModelView & { provenance: Provenance }): string {
     attempts: provenance.attempts,
     clusters: provenance.clusters.join(', '),
     'chain of steps': provenance.chainSha256,
+    proof: provenance.proof === null ? null : `beamtime model verify ${model.name}`,
     'restarts exact': provenance.divergences.length === 0,
     ...Object.fromEntries(known.map(([name, value]) => [`· ${name}`, value])),
   });

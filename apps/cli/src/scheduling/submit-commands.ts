@@ -31,11 +31,16 @@ export function registerSubmitCommands(job: Command, io: CliIo): void {
   examples(
     job
       .command('evaluate')
-      .description('submit a job that evaluates a model: bits per byte of held-out texts, head scores')
+      .description('submit a job that evaluates a model: bits per byte, minimal pairs, head scores')
       .argument('<model>', 'name or id of the model')
       .option(
         '--held-out <corpus:language:script...>',
         'registered corpora that were held out of training, as cor_…:deu:Latn',
+        [],
+      )
+      .option(
+        '--minimal-pairs <corpus:language:script...>',
+        'registered corpora of format pairs, as cor_…:eng:Latn',
         [],
       )
       .option('--revisions <names...>', 'all by default')
@@ -46,7 +51,8 @@ export function registerSubmitCommands(job: Command, io: CliIo): void {
         const made = await io.client().call(evaluateModel, {
           params: { modelId },
           body: {
-            heldOut: options.heldOut.map(heldOutOf),
+            heldOut: options.heldOut.map((text) => materialOf('--held-out', text)),
+            minimalPairs: options.minimalPairs.map((text) => materialOf('--minimal-pairs', text)),
             headScores: options.headScores,
             maxSeconds: Number(options.maxSeconds),
             ...(options.revisions === undefined ? {} : { revisions: options.revisions }),
@@ -83,15 +89,16 @@ export function registerSubmitCommands(job: Command, io: CliIo): void {
 
 interface EvaluateOptions {
   readonly heldOut: string[];
+  readonly minimalPairs: string[];
   readonly revisions?: string[];
   readonly headScores: boolean;
   readonly maxSeconds: string;
 }
 
-function heldOutOf(text: string): { corpusId: string; language: string; script: string } {
+function materialOf(option: string, text: string): { corpusId: string; language: string; script: string } {
   const [corpusId, language, script] = text.split(':');
   if (corpusId === undefined || language === undefined || script === undefined)
-    throw new UsageError(`--held-out ${text}: write it as CORPUS:LANGUAGE:SCRIPT, such as cor_01k…:deu:Latn`);
+    throw new UsageError(`${option} ${text}: write it as CORPUS:LANGUAGE:SCRIPT, such as cor_01k…:deu:Latn`);
   return { corpusId, language, script };
 }
 

@@ -29,6 +29,7 @@ interface CreateOptions {
   readonly models?: string[];
   readonly revisions?: string[];
   readonly heldOut?: string[];
+  readonly minimalPairs?: string[];
   readonly heads: boolean;
   readonly lab?: string;
   readonly wait?: boolean;
@@ -48,13 +49,20 @@ export function registerStudyCommands(program: Command, io: CliIo): void {
       .option('--models <models...>', 'or these, by name or id')
       .option('--revisions <revisions...>', 'only these, as step64 or main; all by default')
       .option('--held-out <corpora...>', 'corpora that were not trained on, by name or id, for bits per byte')
+      .option(
+        '--minimal-pairs <corpora...>',
+        'corpora of format pairs (BLiMP), by name or id, for accuracy on minimal pairs',
+      )
       .option('--no-heads', 'leave out the scores of attention heads')
       .option('--lab <lab>', 'the lab that the jobs run for: short name or id')
       .option('--wait', 'wait until it has ended')
       .action(async (options: CreateOptions) => {
         const client = io.client();
-        const heldOut: string[] = [];
-        for (const ref of options.heldOut ?? []) heldOut.push(await corpusIdOf(client, ref));
+        const idsOf = async (refs: readonly string[] = []): Promise<string[]> => {
+          const ids: string[] = [];
+          for (const ref of refs) ids.push(await corpusIdOf(client, ref));
+          return ids;
+        };
         const lab = options.lab;
         const created = await client.call(createStudy, {
           body: {
@@ -62,7 +70,8 @@ export function registerStudyCommands(program: Command, io: CliIo): void {
             suiteId: options.suite,
             models: options.models,
             revisions: options.revisions,
-            heldOut,
+            heldOut: await idsOf(options.heldOut),
+            minimalPairs: await idsOf(options.minimalPairs),
             headScores: options.heads,
             labId: lab === undefined ? undefined : (await client.call(showLab, { params: { lab } })).labId,
           },
@@ -71,6 +80,7 @@ export function registerStudyCommands(program: Command, io: CliIo): void {
         io.show(shown, () => describeStudy(shown));
       }),
     'study create --title "Size, language and seed" --suite sui_01k… --held-out udhr-eng udhr-deu --wait',
+    'study create --title "Agreement" --suite sui_01k… --minimal-pairs blimp-agreement --no-heads --wait',
     'study create --title "Induction in Pythia" --models pythia-70m pythia-160m',
   );
 
@@ -238,9 +248,12 @@ function threeDigits({ value, low, high }: StudyRow): string[] {
   return [value, low, high].map((number) => number.toFixed(3));
 }
 
-/** One line per model: bits per byte of each text, and its strongest heads. */
+/** One line per model: bits per byte of each text, accuracy on each set of pairs, and its strongest heads. */
 export function summaryTable(rows: readonly StudyRow[]): string {
-  const texts = [...new Set(rows.flatMap((row) => (row.metric === 'bitsPerByte' ? [row.text ?? ''] : [])))];
+  const named = (metric: StudyMetric): string[] => [
+    ...new Set(rows.flatMap((row) => (row.metric === metric ? [row.text ?? ''] : []))),
+  ];
+  const [texts, pairSets] = [named('bitsPerByte'), named('accuracy')];
   const models = [...new Set(rows.map((row) => row.model))];
   const strongest = (model: string, metric: StudyMetric): string | null => {
     const heads = rows.filter((row) => row.model === model && row.metric === metric);
@@ -256,6 +269,7 @@ export function summaryTable(rows: readonly StudyRow[]): string {
       'step',
       'parameters',
       ...texts.map((text) => `bits/byte ${text}`),
+      ...pairSets.map((text) => `accuracy ${text}`),
       'previous token',
       'induction',
       'duplicate token',
@@ -266,7 +280,8 @@ export function summaryTable(rows: readonly StudyRow[]): string {
         model,
         own[0]?.step,
         own[0]?.parameters,
-        ...texts.map((text) => own.find((row) => row.text === text)?.value.toFixed(3)),
+        ...texts.map((text) => shown(own, 'bitsPerByte', text)),
+        ...pairSets.map((text) => shown(own, 'accuracy', text)),
         strongest(model, 'previousToken'),
         strongest(model, 'induction'),
         strongest(model, 'duplicateToken'),
@@ -274,6 +289,14 @@ export function summaryTable(rows: readonly StudyRow[]): string {
     }),
     'No results are in yet.',
   );
+}
+
+/** A value with its 95 % interval. */
+function shown(rows: readonly StudyRow[], metric: StudyMetric, text: string): string | null {
+  const found = rows.find((row) => row.metric === metric && row.text === text);
+  return found === undefined
+    ? null
+    : `${found.value.toFixed(3)} [${found.low.toFixed(3)}, ${found.high.toFixed(3)}]`;
 }
 
 function describeStudy(study: StudyView): string {

@@ -5,7 +5,6 @@ import { UsageError } from '../core/usage-error.js';
 
 /** Larger than any design that a person writes. */
 const suiteFileBytesMax = 4 * 1024 * 1024;
-const faultsShown = 5;
 
 /** Reads a suite file, YAML or JSON; what does not fit is said with the field's name. */
 export function readSuiteFile(path: string): SuiteDesign {
@@ -25,9 +24,12 @@ export function readSuiteFile(path: string): SuiteDesign {
   const parsed = suiteDesignSchema.safeParse(value);
   if (parsed.success) return parsed.data;
   const { issues } = parsed.error;
-  const lines = issues.slice(0, faultsShown).map((issue) => `  ${fieldOf(issue.path)}: ${issue.message}`);
-  const more = issues.length > faultsShown ? [`  and ${issues.length - faultsShown} more`] : [];
-  throw new UsageError([`${path} does not describe a suite:`, ...lines, ...more].join('\n'));
+  const [first] = issues;
+  const field = fieldOf(first?.path ?? []);
+  const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : '';
+  throw new UsageError(
+    `${path}: ${field === '' ? '' : `${field}: `}${first?.message ?? 'not a suite'}${more}`,
+  );
 }
 
 function fieldOf(path: readonly PropertyKey[]): string {

@@ -6,6 +6,7 @@ import { examples } from '../core/examples.js';
 import { formatFields, formatTable } from '../core/format-table.js';
 import { CheckFailed, UsageError } from '../core/usage-error.js';
 import { formatQuantity, formatSeconds } from './format-quantity.js';
+import { measurePremiums } from './measure-premiums.js';
 import { readSuiteFile } from './read-suite-file.js';
 import { type LocalOptions, type LocalResult, trainLocally } from './train-locally.js';
 
@@ -27,6 +28,31 @@ export function registerSuiteCommands(program: Command, io: CliIo): void {
       }),
     'suite plan examples/size-by-seed.yaml',
     'suite plan examples/size-by-seed.yaml --json | jq .gpuHours',
+  );
+
+  examples(
+    suite
+      .command('premiums')
+      .description(
+        "byte premiums of a suite's languages, measured on their own texts, which must say the same (parallel text)",
+      )
+      .argument('<file>', 'suite file, YAML or JSON')
+      .requiredOption('--reference <level>', 'the language level that counts as 1')
+      .option('--corpora <folder>', 'texts, as <corpusId>.txt; built-in texts need none')
+      .action((file: string, options: { reference: string; corpora?: string }) => {
+        const premiums = measurePremiums(readSuiteFile(file), options.reference, options.corpora);
+        io.show(premiums, () =>
+          [
+            formatTable(
+              ['language', 'bytes', 'bytePremium'],
+              premiums.map((one) => [one.language, one.bytes, one.bytePremium.toFixed(4)]),
+            ),
+            '',
+            'Write bytePremium beside each language, and tokenBudget: byte-premium under training.',
+          ].join('\n'),
+        );
+      }),
+    'suite premiums examples/language-by-size.yaml --reference deu',
   );
 
   examples(
@@ -172,6 +198,13 @@ export function describePlan(plan: SuitePlan): string {
     'longest model': formatSeconds(plan.longestWallSeconds),
     revisions: plan.checkpoints,
     storage: `${formatQuantity(plan.storageBytes)}B`,
+    ...(plan.bytePremiums === undefined
+      ? {}
+      : {
+          'steps scaled by byte premium': Object.entries(plan.bytePremiums)
+            .map(([language, premium]) => `${language} × ${premium}`)
+            .join(', '),
+        }),
   });
   const cells = formatTable(
     ['model', 'parameters', 'without embeddings', 'tokens', 'FLOPs', 'time', 'revisions'],

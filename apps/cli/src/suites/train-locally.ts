@@ -11,7 +11,7 @@ import {
 } from '@beamtime/suites';
 import type { CliIo } from '../core/cli-io.js';
 import { CheckFailed, UsageError } from '../core/usage-error.js';
-import { builtInText } from './built-in-texts.js';
+import { findText } from './find-text.js';
 import { findPython, runRunner } from './run-runner.js';
 
 export interface LocalOptions {
@@ -187,21 +187,6 @@ function stageCorpora(
     staged.set(corpusId, { path, file, sha256, format });
   }
   return staged;
-}
-
-function findText(corpusId: string, folder: string | undefined): { bytes: Buffer; format: 'text' | 'jsonl' } {
-  for (const [ending, format] of [
-    ['txt', 'text'],
-    ['jsonl', 'jsonl'],
-  ] as const) {
-    const path = folder === undefined ? undefined : join(folder, `${corpusId}.${ending}`);
-    if (path !== undefined && existsSync(path)) return { bytes: readFileSync(path), format };
-  }
-  const text = builtInText(corpusId);
-  if (text !== undefined) return { bytes: Buffer.from(text), format: 'text' };
-  throw new UsageError(
-    `There is no text for corpus ${corpusId}: put ${corpusId}.txt or .jsonl into a folder and name it with --corpora`,
-  );
 }
 
 /** The result of an earlier call, if it was for exactly this job. */

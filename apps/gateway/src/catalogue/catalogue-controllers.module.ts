@@ -1,9 +1,11 @@
 import { ReadAllocations } from '@beamtime/access';
 import { CatalogueModule, catalogueConsumer } from '@beamtime/catalogue';
 import { FactDelivery } from '@beamtime/platform';
+import { JobTraces } from '@beamtime/scheduling';
 import { Inject, Injectable, Module, type OnModuleInit } from '@nestjs/common';
 import { CorporaController } from './corpora.controller.js';
 import { ModelsController } from './models.controller.js';
+import { Proofs } from './proofs.js';
 import { SuitesController } from './suites.controller.js';
 import { Viewers } from './viewers.js';
 
@@ -21,7 +23,7 @@ class JoinCatalogueFacts implements OnModuleInit {
 @Module({
   imports: [CatalogueModule],
   controllers: [CorporaController, SuitesController, ModelsController],
-  providers: [ReadAllocations, Viewers, JoinCatalogueFacts],
-  exports: [CatalogueModule, Viewers],
+  providers: [ReadAllocations, Viewers, Proofs, JobTraces, JoinCatalogueFacts],
+  exports: [CatalogueModule, Viewers, Proofs],
 })
 export class CatalogueControllersModule {}

@@ -25,6 +25,7 @@ import {
 } from '@beamtime/platform';
 import { Controller, Inject } from '@nestjs/common';
 import { requireLab } from '../require-lab.js';
+import { Proofs } from './proofs.js';
 import { Viewers } from './viewers.js';
 
 type Anyone = Principal | undefined;
@@ -36,6 +37,7 @@ export class ModelsController {
     @Inject(FindModels) private readonly find: FindModels,
     @Inject(ImportModel) private readonly importing: ImportModel,
     @Inject(Viewers) private readonly viewers: Viewers,
+    @Inject(Proofs) private readonly proofs: Proofs,
   ) {}
 
   @Endpoint(listModels)
@@ -51,7 +53,13 @@ export class ModelsController {
     @Input() input: InputOf<typeof showModel>,
     @Caller() caller: Anyone,
   ): Promise<ResponseOf<typeof showModel>> {
-    return unwrap(await this.find.show(await this.viewers.of(caller), input.params.model));
+    const shown = unwrap(await this.find.show(await this.viewers.of(caller), input.params.model));
+    const chain = await this.proofs.of({ job_id: shown.jobId });
+    const proof =
+      chain === undefined
+        ? null
+        : { url: `/models/${shown.modelId}/proof`, sizeBytes: chain.sizeBytes, sha256: chain.sha256 };
+    return { ...shown, provenance: { ...shown.provenance, proof } };
   }
 
   @Endpoint(listRevisions)

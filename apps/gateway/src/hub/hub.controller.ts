@@ -3,7 +3,9 @@ import {
   type FileEntry,
   type HubModelInfo,
   type HubTreeEntry,
+  hubCommits,
   hubModelInfo,
+  hubModels,
   hubNamespace,
   hubRefs,
   hubResolve,
@@ -35,6 +37,32 @@ export class HubController {
     @Inject(Viewers) private readonly viewers: Viewers,
     @Inject(SendFile) private readonly files: SendFile,
   ) {}
+
+  @Endpoint(hubModels)
+  async models(
+    @Input() input: InputOf<typeof hubModels>,
+    @Caller() caller: Principal | undefined,
+    @Req() request: Request,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<ResponseOf<typeof hubModels>> {
+    const { search, author, filter, limit, cursor } = input.query;
+    if (author !== undefined && author !== hubNamespace) return [];
+    const records = await this.find.withWeights(await this.viewers.of(caller), {
+      search,
+      after: cursor,
+      limit,
+    });
+    const last = records.length === limit ? records.at(-1) : undefined;
+    if (last !== undefined) {
+      const next = new URL(
+        request.originalUrl,
+        `${request.protocol}://${request.get('host') ?? 'localhost'}`,
+      );
+      next.searchParams.set('cursor', last.name);
+      response.setHeader('link', `<${next.href}>; rel="next"`);
+    }
+    return records.map(listedModel).filter((model) => filter.every((tag) => model.tags.includes(tag)));
+  }
 
   @Endpoint(hubModelInfo)
   async info(
@@ -77,6 +105,32 @@ export class HubController {
       converts: [],
       tags: [],
     };
+  }
+
+  @Endpoint(hubCommits)
+  async commits(
+    @Input() input: InputOf<typeof hubCommits>,
+    @Caller() caller: Principal | undefined,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<ResponseOf<typeof hubCommits>> {
+    const { model, revision } = await this.revisionOf(
+      input.params.name,
+      input.params.revision,
+      caller,
+      response,
+    );
+    const listed = await this.find.revisions(await this.viewers.of(caller), model.id);
+    const steps = listed.ok ? listed.value.items : [];
+    return steps
+      .filter(({ step }) => step <= revision.step)
+      .reverse()
+      .map((one) => ({
+        id: one.commit,
+        title: one.revision,
+        message: one.loss === null ? '' : `loss ${one.loss}`,
+        date: one.committedAt,
+        authors: [{ user: hubNamespace }],
+      }));
   }
 
   @Endpoint(hubTree)
@@ -155,7 +209,8 @@ function isTrue(text: string | undefined): boolean {
   return text === 'true' || text === 'True' || text === '1';
 }
 
-function modelInfo({ model, revision }: Found): HubModelInfo {
+/** What the hub says of a model in a list. */
+function listedModel(model: ModelRecord): ResponseOf<typeof hubModels>[number] {
   const { family, language, objective } = factorsOf(model);
   const id = hubIdOf(model.name);
   return {
@@ -163,17 +218,23 @@ function modelInfo({ model, revision }: Found): HubModelInfo {
     id,
     modelId: id,
     author: hubNamespace,
-    sha: revision.commit,
     private: model.visibility === 'private',
     gated: false,
     disabled: false,
-    lastModified: revision.committed_at.toISOString(),
     createdAt: model.created_at.toISOString(),
     downloads: 0,
     likes: 0,
     tags: ['transformers', 'safetensors', family, language].filter((tag) => tag !== null),
     pipeline_tag: objective === 'masked' ? 'fill-mask' : objective === 'causal' ? 'text-generation' : null,
     library_name: 'transformers',
+  };
+}
+
+function modelInfo({ model, revision }: Found): HubModelInfo {
+  return {
+    ...listedModel(model),
+    sha: revision.commit,
+    lastModified: revision.committed_at.toISOString(),
     siblings: revision.files.map((file) => ({
       rfilename: file.path,
       size: file.sizeBytes,

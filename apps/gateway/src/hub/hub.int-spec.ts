@@ -112,6 +112,60 @@ for step in (0, 4):
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(folder)
 `;
 
+/** One small model of each of the other families; BERT is masked. */
+const makeFamilies = `
+import sys, torch
+from pathlib import Path
+from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
+from transformers import LlamaConfig, LlamaForCausalLM, MambaConfig, MambaForCausalLM
+tiny = dict(vocab_size=257, hidden_size=48, num_hidden_layers=2)
+heads = dict(num_attention_heads=4, intermediate_size=96, max_position_embeddings=64)
+torch.manual_seed(7)
+for name, model in {
+    "llama": LlamaForCausalLM(LlamaConfig(**tiny, **heads)),
+    "gpt2": GPT2LMHeadModel(GPT2Config(vocab_size=257, n_embd=48, n_layer=2, n_head=4, n_positions=64)),
+    "bert": BertForMaskedLM(BertConfig(**tiny, **heads)),
+    "mamba": MambaForCausalLM(MambaConfig(**tiny, state_size=8)),
+}.items():
+    folder = Path(sys.argv[1]) / name
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(Path(sys.argv[1]).parent / "made" / "step4").save_pretrained(folder)
+`;
+
+/** Asks the hub all that its client has questions for. */
+const askHub = `
+import json, sys, torch
+from pathlib import Path
+from huggingface_hub import HfApi, get_safetensors_metadata
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+api, toy = HfApi(), "beamtime/toy-neox"
+ids = torch.arange(1, 20)[None]
+def same(name):
+    auto = AutoModelForMaskedLM if name == "bert" else AutoModelForCausalLM
+    with torch.no_grad():
+        return torch.equal(auto.from_pretrained(f"beamtime/tiny-{name}")(ids).logits, auto.from_pretrained(Path(sys.argv[1]) / name)(ids).logits)
+def refusal(token):
+    try:
+        api.model_info("beamtime/secret-neox", token=token)
+    except RepositoryNotFoundError as error:
+        return [error.response.status_code, isinstance(error, GatedRepoError)]
+info = api.model_info(toy, revision="step0", files_metadata=True)
+print(json.dumps({
+    "same": {name: same(name) for name in ("llama", "gpt2", "bert", "mamba")},
+    "branches": {b.name: b.target_commit for b in api.list_repo_refs(toy).branches},
+    "commits": [[c.commit_id, c.title] for c in api.list_repo_commits(toy)],
+    "before": [c.title for c in api.list_repo_commits(toy, revision="step0")],
+    "sha": info.sha, "files": sorted(api.list_repo_files(toy, revision=info.sha)),
+    "weights": [s.lfs.sha256 for s in info.siblings if s.rfilename == "model.safetensors"],
+    "parameters": get_safetensors_metadata(toy, revision="step0").parameter_count,
+    "exists": [api.file_exists(toy, "config.json", revision="step4"), api.revision_exists(toy, "step5"), api.repo_exists("beamtime/none")],
+    "listed": [m.id for m in api.list_models(author="beamtime", search="TINY", filter="bert")],
+    "all": [m.id for m in api.list_models()], "private": [m.id for m in api.list_models(search="secret", token="token-a")],
+    "refusals": [refusal(False), refusal("token-b")],
+}))
+`;
+
 /** Loads each [repo, revision, folder] from the hub and compares its logits with those of the folder. */
 const loadModels = `
 import json, os, sys, torch
@@ -128,6 +182,18 @@ def load(repo, revision, folder):
 print(json.dumps([load(*one) for one in json.loads(sys.argv[1])]))
 `;
 
+function hubEnv(env: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    HF_ENDPOINT: service.url,
+    HF_HOME: join(folder, 'hf'),
+    HF_HUB_DISABLE_TELEMETRY: '1',
+    HF_HUB_DISABLE_PROGRESS_BARS: '1',
+    CUDA_VISIBLE_DEVICES: '',
+    ...env,
+  };
+}
+
 interface Loaded {
   readonly same: boolean;
   readonly text: string;
@@ -139,15 +205,7 @@ async function load(
   env: Readonly<Record<string, string>> = {},
 ): Promise<Loaded[]> {
   const { stdout } = await run(python, ['-c', loadModels, JSON.stringify(wanted)], {
-    env: {
-      ...process.env,
-      HF_ENDPOINT: service.url,
-      HF_HOME: join(folder, 'hf'),
-      HF_HUB_DISABLE_TELEMETRY: '1',
-      HF_HUB_DISABLE_PROGRESS_BARS: '1',
-      CUDA_VISIBLE_DEVICES: '',
-      ...env,
-    },
+    env: hubEnv(env),
   });
   return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Loaded[];
 }
@@ -168,16 +226,26 @@ async function filesOf(dir: string) {
 }
 
 async function importFrom(dir: string, name: string, visibility: 'public' | 'private'): Promise<void> {
+  const folders = [0, 4].map((step) => ({ step, folder: join(dir, `step${step}`) }));
+  await importFolders(folders, name, visibility, { family: 'gpt-neox', objective: 'causal' });
+}
+
+async function importFolders(
+  folders: readonly { readonly step: number; readonly folder: string }[],
+  name: string,
+  visibility: 'public' | 'private',
+  factors: { readonly family: string; readonly objective: string },
+): Promise<void> {
   const client = createApiClient(service.url, 'token-a');
   const steps = await Promise.all(
-    [0, 4].map(async (step) => ({ step, files: await filesOf(join(dir, `step${step}`)) })),
+    folders.map(async ({ step, folder: at }) => ({ step, files: await filesOf(at) })),
   );
   const announced = await client.call(importModel, {
     body: {
       name,
       visibility,
       labId,
-      factors: { family: 'gpt-neox', objective: 'causal' },
+      factors,
       revisions: steps.map(({ step, files }) => ({
         step,
         files: files.map(({ path, sizeBytes, sha256 }) => ({ path, sizeBytes, sha256 })),
@@ -280,6 +348,55 @@ describe.skipIf(skip !== false)(
       expect(end.status).toBe(206);
       const missing = await fetch(`${service.url}/beamtime/toy-neox/resolve/step4/nothing.txt`);
       expect([missing.status, missing.headers.get('x-error-code')]).toEqual([404, 'EntryNotFound']);
+    });
+
+    it('lets every family load, and answers all that its client asks about revisions and files', async () => {
+      const families = join(folder, 'families');
+      await run(python, ['-c', makeFamilies, families]);
+      for (const family of ['llama', 'gpt2', 'bert', 'mamba']) {
+        const objective = family === 'bert' ? 'masked' : 'causal';
+        const folders = [{ step: 0, folder: join(families, family) }];
+        await importFolders(folders, `tiny-${family}`, 'public', { family, objective });
+      }
+      const { stdout } = await run(python, ['-c', askHub, families], { env: hubEnv() });
+      const said = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Record<string, unknown>;
+      const { items } = await createApiClient(service.url).call(listRevisions, {
+        params: { model: 'toy-neox' },
+      });
+      const [first, last] = items;
+      const tiny = ['bert', 'gpt2', 'llama', 'mamba'].map((family) => `beamtime/tiny-${family}`);
+      expect(said).toEqual({
+        same: { llama: true, gpt2: true, bert: true, mamba: true },
+        branches: { main: last?.commit, step0: first?.commit, step4: last?.commit },
+        commits: [
+          [last?.commit, 'step4'],
+          [first?.commit, 'step0'],
+        ],
+        before: ['step0'],
+        sha: first?.commit,
+        files: (await readdir(join(models, 'step0'))).sort(),
+        weights: [first?.weightsSha256],
+        parameters: { F32: expect.any(Number) },
+        exists: [true, false, false],
+        listed: ['beamtime/tiny-bert'],
+        all: [...tiny, 'beamtime/toy-neox'],
+        private: ['beamtime/secret-neox'],
+        refusals: [
+          [401, false],
+          [404, false],
+        ],
+      });
+    });
+
+    it('lists models page by page', async () => {
+      const names: string[] = [];
+      for (let url: string | undefined = `${service.url}/api/models?limit=2`; url !== undefined; ) {
+        const page: Response = await fetch(url);
+        names.push(...((await page.json()) as { id: string }[]).map((model) => model.id));
+        url = /<([^>]+)>; rel="next"/.exec(page.headers.get('link') ?? '')?.[1];
+      }
+      expect(names).toHaveLength(5);
+      expect(new Set(names).size).toBe(5);
     });
 
     it('lists files and revisions', async () => {

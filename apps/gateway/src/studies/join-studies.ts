@@ -6,10 +6,10 @@ import { GPU_ACCOUNTS, type GpuAccounts, SubmitJob } from '@beamtime/scheduling'
 import {
   EVALUATION_JOBS,
   type EvaluationJobs,
-  HELD_OUT_TEXTS,
-  type HeldOutText,
-  type HeldOutTexts,
+  STUDY_MATERIALS,
   STUDY_MODELS,
+  type StudyMaterial,
+  type StudyMaterials,
   type StudyModel,
   type StudyModels,
   type StudyViewer,
@@ -70,21 +70,21 @@ function viewerOf(who: StudyViewer): Viewer {
   return { ...who, grantedModelIds: [] };
 }
 
-function heldOutTexts(suites: FindSuites): HeldOutTexts {
+function studyMaterials(suites: FindSuites): StudyMaterials {
   return {
-    async find(corpusIds) {
-      const texts: HeldOutText[] = [];
+    async find(corpusIds, wanted) {
+      const materials: StudyMaterial[] = [];
       for (const corpusId of corpusIds) {
         const found = await suites.corpus(corpusId);
         if (!found.ok) return found;
         const { name, language, script, state, format } = found.value;
-        if (state !== 'ready' || format !== 'text') {
-          const why = state === 'ready' ? 'is not plain text' : `is ${state}`;
+        if (state !== 'ready' || format !== wanted) {
+          const why = state === 'ready' ? `is of format ${format}, not ${wanted}` : `is ${state}`;
           return err(problem('catalogue.invalid-corpus', `The corpus ${name} ${why}`, { corpusId }));
         }
-        texts.push({ corpusId, name, language, script });
+        materials.push({ corpusId, name, language, script });
       }
-      return ok(texts);
+      return ok(materials);
     },
   };
 }
@@ -94,7 +94,12 @@ function evaluationJobs(plan: PlanJobs, submit: SubmitJob): EvaluationJobs {
     async submit(tx, request) {
       const planned = await plan.evaluation(
         request.modelId,
-        { heldOut: request.heldOut, headScores: request.headScores, revisions: request.revisions },
+        {
+          heldOut: request.heldOut,
+          minimalPairs: request.minimalPairs,
+          headScores: request.headScores,
+          revisions: request.revisions,
+        },
         tx,
       );
       if (!planned.ok) return planned;
@@ -144,6 +149,6 @@ export const studyPorts: Provider[] = [
   },
   SubmitJob,
   { provide: STUDY_MODELS, inject: [FindModels, FindSuites], useFactory: studyModels },
-  { provide: HELD_OUT_TEXTS, inject: [FindSuites], useFactory: heldOutTexts },
+  { provide: STUDY_MATERIALS, inject: [FindSuites], useFactory: studyMaterials },
   { provide: EVALUATION_JOBS, inject: [PlanJobs, SubmitJob], useFactory: evaluationJobs },
 ];

@@ -36,9 +36,13 @@ const trainingFactors = [
 /**
  * The factors by which models are told apart. Numbers that follow from another factor (parameters from size and
  * vocabulary, tied embeddings from the family, the hash of a tokenizer from its text) are left out, since they would
- * make every difference look like several; a language and its corpus are one factor, as in a suite.
+ * make every difference look like several; a language and its corpus are one factor, as in a suite. Steps that were scaled
+by the byte premium of the language follow from it: among such models those before scaling are compared.
  */
-export function comparableFactors(factors: KnownFactors): Factors {
+export function comparableFactors(
+  factors: KnownFactors,
+  stepsFactor: 'steps' | 'referenceSteps' = 'steps',
+): Factors {
   const of = (name: string): string | number | boolean | null => factors[name] ?? null;
   const joined = (...names: readonly string[]): string | null => {
     const values = names.map(of);
@@ -54,6 +58,7 @@ export function comparableFactors(factors: KnownFactors): Factors {
     language: joined('language', 'script', 'corpus'),
     tokenizer,
     ...Object.fromEntries(trainingFactors.map((name) => [name, of(name)])),
+    steps: of(stepsFactor),
   };
 }
 
@@ -80,13 +85,12 @@ export function describeModels(models: readonly ComparableModel[]): Described[] 
   if (oneSuite && !models.every((model) => model.resolved)) {
     return models.map(({ name, levels }) => ({ name, factors: levels ?? {} }));
   }
-  return models.map(({ name, factors, levels }) => ({
-    name,
+  const scaled = models.every((model) => model.factors['tokenBudget'] === 'byte-premium');
+  return models.map(({ name, factors, levels }) => {
+    const compared = comparableFactors(factors, scaled ? 'referenceSteps' : 'steps');
     // Within one suite the design says the size, also for a family that has no heads.
-    factors: oneSuite
-      ? { ...comparableFactors(factors), size: levels?.['size'] ?? null }
-      : comparableFactors(factors),
-  }));
+    return { name, factors: oneSuite ? { ...compared, size: levels?.['size'] ?? null } : compared };
+  });
 }
 
 /** What a design says of a cell before anything has run. */
@@ -100,6 +104,7 @@ export function plannedFactors(
     readonly warmupSteps: number;
     readonly weightDecay: number;
     readonly dtype: string;
+    readonly tokenBudget: string;
   },
   count: { readonly parameters: number; readonly parametersWithoutEmbeddings: number },
 ): KnownFactors {
@@ -123,6 +128,9 @@ export function plannedFactors(
     tokenizerScope: cell.tokenizer.scope,
     tokens: cell.steps * training.batchSize * training.contextTokens,
     steps: cell.steps,
+    tokenBudget: training.tokenBudget,
+    bytePremium: cell.language.bytePremium ?? null,
+    referenceSteps: Number(cell.levels.steps),
     batchSequences: training.batchSize,
     learningRate: training.learningRate,
     schedule: training.schedule,

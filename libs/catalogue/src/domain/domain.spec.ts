@@ -64,6 +64,34 @@ describe('comparing models', () => {
     },
   );
 
+  it('finds languages of one budget by content as neighbours, though their steps differ', () => {
+    const scaled = modelsOf(true, (factors) => {
+      const bytePremium = factors['language'] === 'deu' ? 1.25 : 1;
+      const steps = Number(factors['steps']) * bytePremium;
+      return { ...factors, tokenBudget: 'byte-premium', bytePremium, steps };
+    });
+    for (const suiteId of ['sui_a', null]) {
+      const described = describeModels(scaled.map((model) => ({ ...model, suiteId })));
+      const [first] = described;
+      if (first === undefined) throw new Error('no model');
+      expect(neighbours(first, described).map(({ factor }) => factor)).toEqual([
+        'initialisationSeed',
+        'language',
+        'size',
+      ]);
+    }
+    // Beside a model whose budget was not scaled, what was really trained counts.
+    const mixed = scaled.map((model, index) =>
+      index === 0 ? { ...model, factors: { ...model.factors, tokenBudget: 'equal' } } : model,
+    );
+    const described = describeModels(mixed.map((model) => ({ ...model, suiteId: null })));
+    const [first] = described;
+    expect(first && neighbours(first, described).map(({ factor }) => factor)).toEqual([
+      'initialisationSeed',
+      'size',
+    ]);
+  });
+
   it('sees, in what was resolved, a difference that the design did not mean', () => {
     // Pythia's two largest models were initialised differently because a value was missing.
     const models = modelsOf(true, (factors) =>
@@ -105,5 +133,28 @@ describe('the landscape', () => {
     );
     expect(found.rows).toEqual(['eng', 'deu', 'unknown']);
     expect(found.holes).toEqual([{ row: 'deu', column: 'mamba' }]);
+    expect(found.splits).toEqual([]);
+  });
+
+  it('finds them in three factors, where two alone show none', () => {
+    const levels = ['eng', 'deu'].flatMap((language) =>
+      ['llama', 'mamba'].flatMap((family) => ['1m', '2m'].map((size) => ({ language, family, size }))),
+    );
+    const models = levels.filter(
+      ({ language, family, size }) => language !== 'deu' || family !== 'mamba' || size !== '2m',
+    );
+    const found = countLandscape([...models, { language: 'eng', size: null }], 'language', 'family', 'size');
+    expect(found.holes).toEqual([]);
+    expect(found.splits.map(({ level, holes }) => [level, holes])).toEqual([
+      ['1m', []],
+      ['2m', [{ row: 'deu', column: 'mamba' }]],
+      ['unknown', []],
+    ]);
+    for (const [row, counts] of found.counts.entries()) {
+      for (const [column, count] of counts.entries()) {
+        const parts = found.splits.map((split) => split.counts[row]?.[column] ?? 0);
+        expect(parts.reduce((sum, one) => sum + one, 0)).toBe(count);
+      }
+    }
   });
 });

@@ -1,4 +1,5 @@
 import type { CorpusView } from '@beamtime/contracts';
+import type { CorpusFormat } from '../domain/check-lines.js';
 import type { CorpusState } from '../domain/lifecycles.js';
 
 export interface CorpusRecord {
@@ -7,7 +8,7 @@ export interface CorpusRecord {
   description: string;
   language: string;
   script: string;
-  format: 'text' | 'jsonl';
+  format: CorpusFormat;
   size_bytes: string;
   sha256: string;
   object_key: string;

@@ -33,13 +33,17 @@ const stepOfZero = 0.5;
 
 /**
  * The figure of a study, or undefined when nothing can be drawn: held-out loss against size by language and seed, the
- * same against training step, and the strongest previous-token and induction head of each model against training step.
+ * same against training step, the same two of accuracy on minimal pairs, and the strongest previous-token and induction head of each model against training step.
  */
 export function drawFigure(rows: readonly FigureRow[], text: FigureText): FigureSpec | undefined {
   const loss = rows.filter((row) => row.metric === 'bitsPerByte' && row.textLanguage === row.language);
+  const accuracy = meansOverSets(
+    rows.filter((row) => row.metric === 'accuracy' && row.textLanguage === row.language),
+  );
   const heads = strongestHeads(rows);
   const panels = [
-    ...(loss.some((row) => row.parameters !== null) ? [lossBySize(loss), lossByStep(loss)] : []),
+    ...(loss.length > 0 ? [...bySize(loss, lossPanels), byStep(loss, lossPanels)] : []),
+    ...(accuracy.length > 0 ? [...bySize(accuracy, accuracyPanels), byStep(accuracy, accuracyPanels)] : []),
     ...(heads.length > 0
       ? [
           scoreByStep(heads, 'previousToken', 'Strongest previous-token head'),
@@ -161,10 +165,65 @@ const colour = (points: readonly Point[]) => ({
   scale: { domain: sorted(points.map((one) => one.language)), range: palette },
 });
 
-function lossBySize(rows: readonly FigureRow[]): FigureSpec {
+/** How one metric is said in its two panels. */
+interface PanelText {
+  readonly bySize: string;
+  readonly byStep: string;
+  readonly axis: string;
+  /** What guessing gives, drawn as a line. */
+  readonly chance?: number;
+}
+const lossPanels: PanelText = {
+  bySize: 'Loss of the last revision against size',
+  byStep: 'Loss of each model in training',
+  axis: 'Held-out loss (bits per byte)',
+};
+const accuracyPanels: PanelText = {
+  bySize: 'Minimal pairs: last revision against size',
+  byStep: 'Minimal pairs: each model in training',
+  axis: 'Accuracy (dashed: chance)',
+  chance: 0.5,
+};
+
+/** As wide as the data; where guessing is drawn, wide enough to see the data on both sides of it. */
+const scaleOf = ({ chance }: PanelText): FigureSpec =>
+  chance === undefined
+    ? { zero: false }
+    : { zero: false, domain: { unionWith: [chance - 0.1, chance + 0.3] } };
+
+const chanceLine = (at: number): FigureSpec => ({
+  data: { values: [{ chance: at }] },
+  mark: { type: 'rule', strokeDash: [4, 4], color: '#888888' },
+  encoding: { y: { field: 'chance', type: 'quantitative' } },
+});
+
+/**
+ * One number per model and step: the mean over sets of minimal pairs, each set counting equally as in BLiMP. The
+ * intervals of several sets are joined as those of independent samples.
+ */
+function meansOverSets(rows: readonly FigureRow[]): FigureRow[] {
+  const groups = new Map<string, FigureRow[]>();
+  for (const row of rows) {
+    const key = JSON.stringify([row.model, row.step]);
+    groups.set(key, [...(groups.get(key) ?? []), row]);
+  }
+  return [...groups.values()].flatMap((sets) => {
+    const [first] = sets;
+    if (first === undefined || sets.length === 1) return sets;
+    const value = sets.reduce((sum, set) => sum + set.value, 0) / sets.length;
+    const joined = (width: (set: FigureRow) => number): number =>
+      Math.sqrt(sets.reduce((sum, set) => sum + width(set) ** 2, 0)) / sets.length;
+    const low = value - joined((set) => set.value - set.low);
+    return [{ ...first, value, low, high: value + joined((set) => set.high - set.value) }];
+  });
+}
+
+/** None where no model's size is known. */
+function bySize(rows: readonly FigureRow[], text: PanelText): FigureSpec[] {
   const points = lastOfEach(rows)
     .filter((row) => row.parameters !== null)
     .map(point);
+  if (points.length === 0) return [];
   const parameters = sorted(points.map((one) => one.parameters));
   const x = {
     field: 'parameters',
@@ -180,14 +239,15 @@ function lossBySize(rows: readonly FigureRow[]): FigureSpec {
   const y = {
     field: 'value',
     type: 'quantitative',
-    title: 'Held-out loss (bits per byte)',
-    scale: { zero: false },
+    title: text.axis,
+    scale: scaleOf(text),
   };
-  return {
+  const spec = {
     ...panel,
-    title: 'Loss of the last revision against size',
+    title: text.bySize,
     data: { values: points },
     layer: [
+      ...(text.chance === undefined ? [] : [chanceLine(text.chance)]),
       {
         mark: { type: 'line', strokeWidth: 2, opacity: 0.75 },
         encoding: { x, y: { ...y, aggregate: 'mean' }, color: colour(points) },
@@ -207,6 +267,7 @@ function lossBySize(rows: readonly FigureRow[]): FigureSpec {
       },
     ],
   };
+  return [spec];
 }
 
 /** A logarithmic domain with room at both ends. */
@@ -278,16 +339,15 @@ function curves(points: readonly Point[], y: FigureSpec): FigureSpec {
   };
 }
 
-function lossByStep(rows: readonly FigureRow[]): FigureSpec {
-  return {
-    title: 'Loss of each model in training',
-    ...curves(rows.map(point), {
-      field: 'value',
-      type: 'quantitative',
-      title: 'Held-out loss (bits per byte)',
-      scale: { zero: false },
-    }),
-  };
+function byStep(rows: readonly FigureRow[], text: PanelText): FigureSpec {
+  const { data, mark, encoding, ...size } = curves(rows.map(point), {
+    field: 'value',
+    type: 'quantitative',
+    title: text.axis,
+    scale: scaleOf(text),
+  });
+  const chance = text.chance === undefined ? [] : [chanceLine(text.chance)];
+  return { title: text.byStep, ...size, layer: [...chance, { data, mark, encoding }] };
 }
 
 function scoreByStep(rows: readonly FigureRow[], metric: string, title: string): FigureSpec {
