@@ -195,9 +195,7 @@ export class Agent {
   }
 
   private isDraining(): boolean {
-    return (
-      this.draining || this.stopping.signal.aborted || this.offer.draining || this.files.drainAsked()
-    );
+    return this.draining || this.stopping.signal.aborted || this.offer.draining || this.files.drainAsked();
   }
 
   private obey(answer: SyncAnswer, sentAtMs: number, registration: Registration): void {

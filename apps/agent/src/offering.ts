@@ -2,8 +2,8 @@ import { cpus, hostname, totalmem } from 'node:os';
 import type { ClusterInventory } from '@beamtime/contracts';
 import { type Executor, type SiteCapacity, SiteUnknown } from '@beamtime/executors';
 import type { AgentConfig } from './agent-config.js';
-import { pause } from './pause.js';
 import type { Log } from './log.js';
+import { pause } from './pause.js';
 
 const refreshEveryMs = 30_000;
 const retryMs = 2_000;

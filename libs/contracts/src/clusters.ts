@@ -146,7 +146,9 @@ export const shareSchema = z.object({
   recentGpuSeconds: z.number().describe('Used lately, decayed with a half-life of seven days'),
   creditGpuSeconds: z
     .number()
-    .describe('Lent to others less borrowed from them, decayed with the same half-life; negative for who owes'),
+    .describe(
+      'Lent to others less borrowed from them, decayed with the same half-life; negative for who owes',
+    ),
   waitingJobs: z.number().int(),
   waitingGpus: z.number().int(),
 });

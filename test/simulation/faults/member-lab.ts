@@ -116,11 +116,20 @@ export class MemberLab {
 /** Programs in virtual time, with the promises that executors give. */
 class SimulatedExecutor implements Executor {
   readonly kind = 'local';
+  readonly listenHost = '127.0.0.1';
 
   constructor(
     private readonly lab: MemberLab,
     private readonly host: Host,
   ) {}
+
+  addressOf(): Promise<string> {
+    return Promise.resolve(this.listenHost);
+  }
+
+  unavailable(): string | null {
+    return null;
+  }
 
   async start(spec: ProgramSpec) {
     await this.lab.time.sleep(20, this.host);
