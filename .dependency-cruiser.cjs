@@ -89,6 +89,16 @@ module.exports = {
       to: { path: '^apps/', pathNot: ['^apps/facility/', `^apps/(${services})/src/index[.]ts$`] },
     },
     {
+      name: 'verifier-shares-nothing-with-the-rules',
+      severity: 'error',
+      comment: 'A mistake in a rule must not be repeated by what checks its certificates. Types are no code.',
+      from: { path: '^libs/governance/src/verify/', pathNot: tests },
+      to: {
+        pathNot: '^libs/governance/src/verify/|node_modules/(zod|canonicalize)/|^(node:)?crypto$',
+        dependencyTypesNot: ['type-only'],
+      },
+    },
+    {
       name: 'outside-never-reaches-the-control-plane',
       severity: 'error',
       comment:
@@ -97,7 +107,7 @@ module.exports = {
       to: {
         path: `${drivers}|${typeorm}|node_modules/@nestjs/|^libs/(platform|${contexts})/`,
         // The recount and what it computes with are pure, and made to be run by others.
-        pathNot: [tally, '^libs/governance/src/domain/'],
+        pathNot: [tally, '^libs/governance/src/(domain|verify)/'],
         reachable: true,
       },
     },

@@ -43,6 +43,7 @@ const seeds: readonly [rule: string, file: string, imported: string][] = [
   ['outside-never-reaches-the-control-plane', 'apps/cli/src/all-of-governance.ts', '@beamtime/governance'],
   ['outside-never-reaches-the-control-plane', 'libs/executors/src/queues.ts', 'bullmq'],
   ['recount-only-by-its-own-door', 'apps/gateway/src/recounts.ts', '@beamtime/governance/tally'],
+  ['verifier-shares-nothing-with-the-rules', 'libs/governance/src/verify/borrows.ts', '../domain/count.js'],
   ['drivers-only-in-platform', 'libs/access/src/postgres/raw.ts', 'pg'],
   ['drivers-only-in-platform', 'apps/scheduler/src/caches.ts', 'ioredis'],
   ['drivers-only-in-platform', 'libs/catalogue/src/stores.ts', '@aws-sdk/client-s3'],

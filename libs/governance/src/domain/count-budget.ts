@@ -2,6 +2,7 @@ import { invariant, present } from '@beamtime/kernel';
 import type { Contest, CountedBallot, CountTie, Loser, PartialCount, Winner } from './count-outcome.js';
 import { hoursText } from './count-outcome.js';
 import type { LossReason, TallyCertificate } from './tally/certificate.js';
+import { amountOf } from './tally/explain-tally.js';
 import {
   add,
   divide,
@@ -148,7 +149,7 @@ function losersOf(contest: Contest, certificate: TallyCertificate): Loser[] {
     const type = types.indexOf(proposal?.gpuType ?? '');
     return {
       proposalId: project,
-      reason: lossText(contest, reason, type, proposal?.gpuSeconds ?? 0, certificate.units.money),
+      reason: lossText(contest, reason, type, proposal?.gpuSeconds ?? 0, certificate),
     };
   });
   const seen = new Set(certificate.projects.map(({ id }) => id));
@@ -164,12 +165,14 @@ function lossText(
   reason: LossReason,
   type: number,
   costGpuSeconds: number,
-  scales: readonly string[],
+  certificate: TallyCertificate,
 ): string {
   const titleOf = (id: string): string =>
     contest.proposals.find(({ proposalId }) => proposalId === id)?.title ?? id;
-  const hours = (left: readonly string[]): string =>
-    hoursText(approximately(left[type] ?? '0') / Number(scales[type] ?? '1'));
+  const hours = (left: readonly string[]): string => {
+    const exact = amountOf(certificate, type, left[type] ?? '0');
+    return hoursText(toNumber(exact.n, exact.d));
+  };
   const cost = hoursText(costGpuSeconds);
   switch (reason.code) {
     case 'unsupported':
@@ -185,11 +188,6 @@ function lossText(
     case 'after_stop':
       return `The count stopped before it, at ${titleOf(reason.stoppedBy)}, which no longer fitted`;
   }
-}
-
-function approximately(amount: string): number {
-  const exact = parseRational(amount) ?? zero;
-  return toNumber(exact.n, exact.d);
 }
 
 /** Beyond so many votes for single proposals the other rules are not tried: the count itself must not wait for them. */

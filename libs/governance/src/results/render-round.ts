@@ -1,7 +1,8 @@
 import type { RoundResult } from '@beamtime/contracts';
 import { hoursText } from '../domain/count-outcome.js';
 import type { TallyCertificate } from '../domain/tally/certificate.js';
-import { rational, toNumber } from '../domain/tally/rational.js';
+import { amountOf } from '../domain/tally/explain-tally.js';
+import { multiply, rational, toNumber } from '../domain/tally/rational.js';
 
 /** With more voters the page says how many paid, not who. */
 const votersNamedAtMost = 200;
@@ -103,10 +104,9 @@ function paymentsTable(
 }
 
 /** Over all GPU types; amounts stand per unit of weight, in parts of a GPU-second. */
-function paidBy({ units }: TallyCertificate, amounts: readonly string[], weight: string): number {
+function paidBy(certificate: TallyCertificate, amounts: readonly string[], weight: string): number {
   return amounts.reduce((sum, amount, type) => {
-    const money = BigInt(units.money[type] ?? '1') * BigInt(units.grain);
-    const exact = rational(BigInt(amount) * BigInt(weight), money);
+    const exact = multiply(amountOf(certificate, type, amount), rational(BigInt(weight)));
     return sum + toNumber(exact.n, exact.d);
   }, 0);
 }
