@@ -2,6 +2,7 @@ import { invariant, present } from '@beamtime/kernel';
 import type { Contest, CountedBallot, CountTie, Loser, PartialCount, Winner } from './count-outcome.js';
 import { hoursText } from './count-outcome.js';
 import type { LossReason, TallyCertificate } from './tally/certificate.js';
+import type { Counterfactual } from './tally/counterfactuals.js';
 import { amountOf } from './tally/explain-tally.js';
 import {
   add,
@@ -42,12 +43,14 @@ export function countBudget(contest: Contest): PartialCount {
   const counted = tally(input);
   invariant(counted.ok, counted.ok ? '' : `the count refuses what was frozen: ${counted.error.detail}`);
   const { certificate, winners, ties } = counted.value;
+  const others = othersThan(input, incrementOf(contest));
   return {
     winners: winners.map((id) => winnerOf(contest, certificate, id)),
     losers: losersOf(contest, certificate),
     ties: ties.map((tie): CountTie => ({ tied: tie.tied, chosen: tie.chosen, by: tie.by })),
-    alternatives: othersThan(input, incrementOf(contest)),
+    alternatives: others.map(({ label, winners: won }) => ({ rule: label, winners: won })),
     certificate,
+    shared: { result: counted.value, others },
   };
 }
 
@@ -197,7 +200,7 @@ const supportsForOthers = 500_000;
  * What would have won under the other rules: for the reader of the result, not for the decision. Every completion
  * raises in the steps of this round.
  */
-function othersThan(input: TallyInput, increment: string): PartialCount['alternatives'] {
+function othersThan(input: TallyInput, increment: string): Counterfactual[] {
   if (input.voters.reduce((sum, { ballot }) => sum + ballot.length, 0) > supportsForOthers) return [];
   const rules: { label: string; rule: TallyRule }[] = [
     {
@@ -216,6 +219,9 @@ function othersThan(input: TallyInput, increment: string): PartialCount['alterna
     const counted = tally({ ...input, rule });
     // Phragmén shares out one budget only, so it has nothing to say about several.
     if (!counted.ok) return [];
-    return [{ rule: label, winners: counted.value.winners }];
+    const { winners, cost } = counted.value;
+    const won = new Set(winners);
+    const votersWithNothing = input.voters.filter(({ ballot }) => !ballot.some((id) => won.has(id))).length;
+    return [{ rule, label, winners, cost, votersWithNothing }];
   });
 }
