@@ -18,7 +18,7 @@ export function renderRound(
     several ? `${hoursText(gpuSeconds)} of ${gpuType}` : hoursText(gpuSeconds);
   const body = shared
     ? flagshipOf(result) + renderTallySections(shared.result, shared.others, { voterLabels, amountText })
-    : decisionOf(result);
+    : `<p class="lead">${asHtml(result.summary)}.</p>\n${decisionOf(result)}`;
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -29,7 +29,6 @@ export function renderRound(
 </head>
 <body>
 <h1>${title}</h1>
-<p class="lead">${asHtml(result.summary)}.</p>
 ${body}
 ${recountOf(result)}
 </body>

@@ -61,7 +61,7 @@ class TallyPage {
     private readonly options: ReportOptions,
   ) {
     this.paper = result.certificate;
-    this.told = explainTally(this.paper);
+    this.told = explainTally(this.paper, options.amountText);
     this.names = new Map(this.paper.projects.map(({ id, name }) => [id, name || id]));
   }
 
@@ -96,7 +96,8 @@ class TallyPage {
         ...parts,
         { label: `Left: ${this.amount(left, r)}`, size: Math.max(0, left), rest: true },
       ];
-      return `<p>${asHtml(resource)}: ${asHtml(says)}</p>${dividedBar(segments, says)}`;
+      const name = resource === 'any' ? 'The budget' : resource;
+      return `<p>${asHtml(name)}: ${asHtml(says)}</p>${dividedBar(segments, says)}`;
     });
     return `<p class="lead">${asHtml(lead)}</p><p>${asHtml(rule)}.</p>${bars.join('\n')}`;
   }

@@ -1,5 +1,5 @@
 import type { CertifiedWinner, LossReason, TallyCertificate } from './certificate.js';
-import { compare, decimalText, multiply, type Rational, rational } from './rational.js';
+import { compare, decimalText, multiply, type Rational, rational, toNumber } from './rational.js';
 
 /** A tally in the words and decimals of people: for tables and reports, not for checking. */
 export interface ExplainedTally {
@@ -43,7 +43,10 @@ export interface ExplainedLoser extends ExplainedProject {
   readonly reason: string;
 }
 
-export function explainTally(certificate: TallyCertificate): ExplainedTally {
+/** How to say an amount of a budget. */
+export type AmountText = (amount: number, resource: string) => string;
+
+export function explainTally(certificate: TallyCertificate, amountText?: AmountText): ExplainedTally {
   const support = supportOf(certificate);
   const described = new Map(certificate.projects.map((project) => [project.id, project]));
   const describe = (id: string): ExplainedProject => ({
@@ -60,7 +63,7 @@ export function explainTally(certificate: TallyCertificate): ExplainedTally {
   });
   return {
     title: certificate.title,
-    rule: ruleSentence(certificate),
+    rule: ruleSentence(certificate, amountText),
     budgets: budgetsOf(certificate),
     voters: certificate.groups.reduce((sum, { voters }) => sum + voters.length, 0),
     endowment:
@@ -103,7 +106,8 @@ function paidText(certificate: TallyCertificate, resource: number, grains: strin
 }
 
 /** The rule as a delegate would say it. */
-export function ruleSentence({ rule, raises, overrun, budgets, units }: TallyCertificate): string {
+export function ruleSentence(certificate: TallyCertificate, amountText?: AmountText): string {
+  const { rule, raises, overrun, budgets, units } = certificate;
   const threshold = rule.threshold === '0' ? '' : ' among those that reached the threshold';
   if (rule.name === 'greedy') {
     const order = rule.utility === 'cost' ? 'most votes first' : 'most votes per cost first';
@@ -113,12 +117,15 @@ export function ruleSentence({ rule, raises, overrun, budgets, units }: TallyCer
   if (rule.name === 'phragmen')
     return `Sequential Phragmén${rule.skip ? ', passing over what does not fit' : ''}${threshold}`;
   const value = rule.utility === 'cost' ? 'support counts by cost' : 'every winner counts the same';
-  const step = decimalText(rational(BigInt(rule.increment), BigInt(units.money[0] ?? '1')));
+  const increment = rational(BigInt(rule.increment), BigInt(units.money[0] ?? '1'));
   const unit = budgets[0]?.resource ?? '';
+  const step = amountText
+    ? amountText(toNumber(increment.n, increment.d), unit)
+    : `${decimalText(increment)} ${unit}`;
   const times = `${raises} ${raises === 1 ? 'time' : 'times'}`;
   const end =
     overrun.length > 0 ? 'one more would have cost more than there is' : 'then nothing was left to buy';
-  const raised = `endowments raised ${times} by ${step} ${unit}; ${end}`;
+  const raised = `endowments raised ${times} by ${step}; ${end}`;
   const completion = {
     none: 'not completed',
     add1: raised,
