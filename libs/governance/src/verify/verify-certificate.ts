@@ -153,12 +153,12 @@ class Replay {
   private covers({ costs, support, total }: Project, by: string, r: number, rate: bigint, per: bigint) {
     const [cost, saved] = [at(costs, r) * per, by === 'phragmen'];
     if (!saved && rate * total < cost) return -1;
-    let [inFull, inPart] = [0n, 0n];
+    let [inFull, inPart, last, due] = [0n, 0n, 0n, 0n];
     for (const { group, weight, score } of support) {
       const has = at(this.purses[r], group);
-      const full = saved || has * per >= rate * score;
-      if (full) inFull += saved ? weight : weight * score;
-      if (saved || !full) inPart += weight * has;
+      if (score !== last) [last, due] = [score, (rate * score + per - 1n) / (per || 1n)];
+      if (saved || has >= due) inFull += saved ? weight : weight * score;
+      if (saved || has < due) inPart += weight * has;
     }
     const paid = rate * inFull + inPart * per;
     return paid < cost ? -1 : paid === cost && inFull > 0n ? 0 : 1;
