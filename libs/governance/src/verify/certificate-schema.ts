@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
-// The shape of a certificate as `TallyCertificate` describes it, and nothing else: whoever reads one from outside reads
-// it through this. What it says is for verify-certificate.ts to check.
+// The shape of a certificate as `TallyCertificate` describes it, and nothing else: types, spellings and lengths, as any
+// schema of JSON can say them. What it says is for verify-certificate.ts to check.
 
 const text = z.string();
 /** A whole number has one spelling. */
@@ -36,17 +36,14 @@ const reason = z.discriminatedUnion('code', [
   z.strictObject({ code: z.literal('after_stop'), stoppedBy: text }),
 ]);
 
-const group = z
-  .strictObject({
-    voters: z.array(text).min(1),
-    weight: positive,
-    ballot: z.array(text),
-    scores: z.array(positive),
-  })
-  .refine(({ ballot, scores }) => scores.length === ballot.length, 'has not one score for each vote')
-  .refine(({ ballot }) => once(ballot), 'votes twice for one project');
+const group = z.strictObject({
+  voters: z.array(text).min(1),
+  weight: positive,
+  ballot: z.array(text),
+  scores: z.array(positive),
+});
 
-const certificateObject = z.strictObject({
+const certificateSchema = z.strictObject({
   format: z.literal('beamtime-tally-certificate/2'),
   title: text,
   rule,
@@ -72,24 +69,14 @@ const certificateObject = z.strictObject({
   sha256: text,
 });
 
-/** Also: each id stands once, all projects have won or lost, and there is a cost and a unit for each budget. */
-export const certificateSchema = certificateObject
-  .refine(({ projects }) => once(projects.map(({ id }) => id)), 'a project stands twice')
-  .refine(({ projects, winners, losers }) => {
-    const named = [...winners, ...losers].map(({ project }) => project);
-    return once(named) && named.length === projects.length;
-  }, 'winners and losers are not all projects, each once')
-  .refine(({ groups }) => once(groups.flatMap(({ voters }) => voters)), 'a voter stands twice')
-  .refine(({ units, budgets }) => units.money.length === budgets.length, 'a budget has no unit of money')
-  .refine(
-    ({ projects, budgets }) => projects.every(({ costs }) => costs.length === budgets.length),
-    'a project has not one cost for each budget',
-  );
-
 export type ReadCertificate = z.infer<typeof certificateSchema>;
 /** A winner; or in the overrun and at the stop, of which only the price is known. */
 export type ReadPurchase = ReadCertificate['stop'][number] & Partial<ReadCertificate['winners'][number]>;
 
-function once(ids: readonly string[]): boolean {
-  return new Set(ids).size === ids.length;
+/** Reads the shape, or throws an error that says in one line what is not shaped so. */
+export function readCertificate(certificate: unknown): ReadCertificate {
+  const read = certificateSchema.safeParse(certificate);
+  if (read.success) return read.data;
+  const [issue] = read.error.issues;
+  throw new Error(`${issue?.path.join('.')}: ${issue?.message}`);
 }

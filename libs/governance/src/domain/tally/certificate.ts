@@ -25,6 +25,7 @@ export interface TallyCertificate {
   readonly raises: number;
   /** In order of purchase. */
   readonly winners: readonly CertifiedWinner[];
+  /** In the order of `projects`. */
   readonly losers: readonly CertifiedLoser[];
   /** Add1 only: the purchases one raise later, as far as they exceed the budget. Empty when no raise was left. */
   readonly overrun: readonly CertifiedPrice[];
