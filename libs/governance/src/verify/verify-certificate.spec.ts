@@ -1,37 +1,79 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { sealCertificate, type TallyCertificate } from '../domain/tally/certificate.js';
 import { matchElection } from '../domain/tally/match-election.js';
 import { tally } from '../domain/tally/tally.js';
 import type { EqualSharesRule, TallyInput, TallyRule } from '../domain/tally/tally-input.js';
-import { drawElection, tamperings } from '../domain/tally/testing.js';
+import { drawElection, type Tampering, tamperings } from '../domain/tally/testing.js';
 import { verifyCertificate } from './verify-certificate.js';
 
-/** Each certificate is tampered with in some hundred ways, until there are enough of them. */
-const RUNS = 80;
+/** With the digests left as they were, and as many with renewed ones. */
 const ENOUGH = 10_000;
 /** Generous, for a machine that does much else. */
 const TIMEOUT_MS = 600_000;
 
 const shares: EqualSharesRule = { name: 'equal-shares', utility: 'cost', completion: 'none' };
-const rules: TallyRule[] = [
-  shares,
-  { ...shares, utility: 'cardinality' },
-  { ...shares, completion: 'add1' },
-  { ...shares, completion: 'add1u' },
-  { ...shares, completion: 'phragmen' },
-  { name: 'phragmen', skip: false },
-  { name: 'phragmen', skip: true },
-  { name: 'greedy', utility: 'cost', skip: true },
-  { name: 'greedy', utility: 'cardinality', skip: false, threshold: '2' },
+/** Every rule, utility and completion, and budgets beside each other. */
+const kinds: { rule: TallyRule; budgets?: number }[] = [
+  { rule: shares },
+  { rule: { ...shares, utility: 'cardinality', threshold: '2' } },
+  { rule: { ...shares, completion: 'add1' } },
+  { rule: { ...shares, completion: 'add1u' } },
+  { rule: { ...shares, utility: 'cardinality', completion: 'phragmen' } },
+  { rule: shares, budgets: 2 },
+  { rule: { ...shares, utility: 'cardinality', completion: 'add1' }, budgets: 2 },
+  { rule: { name: 'phragmen', skip: false } },
+  { rule: { name: 'phragmen', skip: true } },
+  { rule: { name: 'greedy', utility: 'cost', skip: true } },
+  { rule: { name: 'greedy', utility: 'cardinality', skip: false, threshold: '2' } },
+];
+/** What every certificate or some have in them: each is tampered with. */
+const fields = [
+  ...['/format', '/title', '/seed', '/rule/name', '/rule/utility', '/rule/completion', '/rule/skip'],
+  ...['/rule/increment', '/rule/threshold'],
+  ...['/units/money/*', '/units/grains', '/units/weight', '/units/score'],
+  ...['/budgets', '/budgets/*/resource', '/budgets/*/amount', '/endowment', '/raises'],
+  ...['/projects', '/projects/*/id', '/projects/*/name', '/projects/*/costs/*', '/projects/*/exclusiveGroup'],
+  ...['/groups', '/groups/*/voters', '/groups/*/voters/*', '/groups/*/weight'],
+  ...['/groups/*/ballot', '/groups/*/ballot/*', '/groups/*/scores', '/groups/*/scores/*'],
+  ...['/winners', '/winners/*/project', '/winners/*/by', '/winners/*/prices/*', '/winners/*/payments'],
+  ...['/winners/*/payments/*/amounts/*', '/winners/*/payments/*/groups', '/winners/*/payments/*/groups/*'],
+  ...['/losers', '/losers/*/project', '/losers/*/reason/code', '/losers/*/reason/left/*'],
+  ...['/losers/*/reason/winner', '/losers/*/reason/stoppedBy'],
+  ...['/overrun', '/overrun/*/project', '/overrun/*/prices/*'],
+  ...['/stop', '/stop/*/project', '/stop/*/prices/*'],
+  ...['/ballotsSha256', '/sha256'],
 ];
 
-const drawn = fc
-  .constantFrom(...rules)
-  .chain((rule) =>
-    drawElection(rule, { points: true, weights: true, variants: true, maxVoters: 5, maxProjects: 4 }),
-  );
+interface Forgery extends Tampering {
+  readonly input: TallyInput;
+}
+
+/** Small elections of every kind in turn, each counted once, and all that one can change in their certificates. */
+function drawForgeries(): Forgery[] {
+  const elections = kinds.map(({ rule, budgets = 1 }) => {
+    const shape = { budgets, points: true, weights: true, variants: true, maxVoters: 4, maxProjects: 4 };
+    return drawElection(rule, shape);
+  });
+  const forgeries: Forgery[] = [];
+  // Some change only a digest, which a renewed digest undoes.
+  const enough = ENOUGH * 1.1;
+  const untouched = new Set(fields);
+  for (let n = 0; n < 2_000 && (forgeries.length < enough || untouched.size > 0); n++) {
+    const [input] = fc.sample(elections[n % kinds.length] as fc.Arbitrary<TallyInput>, 1);
+    if (!input) throw new Error('no election was drawn');
+    const certificate = certificateOf(input);
+    const verdicts = [verifyCertificate(certificate), matchElection(certificate, input)];
+    expect(verdicts, JSON.stringify(input)).toEqual([{ valid: true }, { valid: true }]);
+    for (const tampering of tamperings(certificate)) {
+      untouched.delete(tampering.path.replace(/\/\d+/g, '/*'));
+      forgeries.push({ ...tampering, input });
+    }
+  }
+  expect([...untouched]).toEqual([]);
+  return forgeries;
+}
 
 function certificateOf(input: TallyInput): TallyCertificate {
   const counted = tally(input);
@@ -44,24 +86,21 @@ function resealed({ sha256: _, ballotsSha256: __, ...content }: TallyCertificate
   return sealCertificate(content);
 }
 
+const told = ({ path, forged, input }: Forgery): string =>
+  `${path} of ${JSON.stringify(forged)} about ${JSON.stringify(input)}`;
+
 describe('a tampered certificate', () => {
+  let forgeries: readonly Forgery[] = [];
+  beforeAll(() => {
+    forgeries = drawForgeries();
+  }, TIMEOUT_MS);
+
   it(
     'is rejected, whichever number, name, ballot or payment is changed (at least 10,000 tamperings)',
     () => {
-      let tampered = 0;
-      fc.assert(
-        fc.property(drawn, (input) => {
-          if (tampered >= ENOUGH) return;
-          const certificate = certificateOf(input);
-          expect(verifyCertificate(certificate)).toEqual({ valid: true });
-          for (const { path, forged } of tamperings(certificate)) {
-            tampered++;
-            expect(verifyCertificate(forged).valid, path).toBe(false);
-          }
-        }),
-        { numRuns: RUNS },
-      );
-      expect(tampered).toBeGreaterThanOrEqual(10_000);
+      const accepted = forgeries.filter(({ forged }) => verifyCertificate(forged).valid);
+      expect(accepted.map(told)).toEqual([]);
+      expect(forgeries.length).toBeGreaterThanOrEqual(ENOUGH);
     },
     TIMEOUT_MS,
   );
@@ -69,26 +108,16 @@ describe('a tampered certificate', () => {
   it(
     'is rejected with renewed digests too, unless what it says is true of the same election',
     () => {
-      let tampered = 0;
-      let harmless = 0;
-      fc.assert(
-        fc.property(drawn, (input) => {
-          if (tampered >= ENOUGH) return;
-          const certificate = certificateOf(input);
-          expect(matchElection(certificate, input)).toEqual({ valid: true });
-          for (const { path, forged: loose } of tamperings(certificate)) {
-            if (path.startsWith('/sha256') || path.startsWith('/ballotsSha256')) continue;
-            tampered++;
-            const forged = tryReseal(loose);
-            if (!forged || !verifyCertificate(forged).valid || !matchElection(forged, input).valid) continue;
-            harmless++;
-            expect(isTrueOf(forged, input), `${path} of ${JSON.stringify(certificate)}`).toBe(true);
-          }
-        }),
-        { numRuns: RUNS },
-      );
-      expect(tampered).toBeGreaterThanOrEqual(10_000);
-      expect(harmless).toBeLessThan(tampered / 10);
+      const anew = forgeries.filter(({ path }) => !/^\/(ballotsS|s)ha256/.test(path));
+      const accepted = anew.flatMap((forgery) => {
+        const forged = tryReseal(forgery.forged);
+        if (!forged || !verifyCertificate(forged).valid) return [];
+        return matchElection(forged, forgery.input).valid ? [{ ...forgery, forged }] : [];
+      });
+      const untrue = accepted.filter(({ forged, input }) => !isTrueOf(forged, input));
+      expect(untrue.map(told)).toEqual([]);
+      expect(accepted.length).toBeLessThan(anew.length / 10);
+      expect(anew.length).toBeGreaterThanOrEqual(ENOUGH);
     },
     TIMEOUT_MS,
   );
@@ -122,11 +151,6 @@ it('the verifier stays under 200 lines, and runs nothing of ours but the shape o
   const runs = (file: string) =>
     [...read(file).matchAll(/^import (?!type )[^;]* from '([^']+)'/gm)].map(([, from]) => from);
   expect(read('verify-certificate.ts').trimEnd().split('\n').length).toBeLessThan(200);
-  expect(runs('verify-certificate.ts')).toEqual([
-    'node:assert/strict',
-    'node:crypto',
-    'canonicalize',
-    './certificate-schema.js',
-  ]);
+  expect(runs('verify-certificate.ts')).toEqual(['node:crypto', 'canonicalize', './certificate-schema.js']);
   expect(runs('certificate-schema.ts')).toEqual(['zod']);
 });

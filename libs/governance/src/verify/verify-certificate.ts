@@ -1,4 +1,3 @@
-import { ok as check } from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { default as canonicalize } from 'canonicalize';
 import type { TallyCertificate } from '../domain/tally/certificate.js';
@@ -23,6 +22,9 @@ export function verifyCertificate(certificate: TallyCertificate): Verdict {
   }
 }
 
+function check(condition: boolean, reason: string): asserts condition {
+  if (!condition) throw new Error(reason);
+}
 const sha256 = (content: string): string => createHash('sha256').update(content).digest('hex');
 const digest = (content: unknown): string => sha256(canonicalize(content) ?? '');
 const largest = (all: readonly bigint[]): bigint => [...all].sort((a, b) => sign(b - a))[0] ?? 0n;
@@ -37,8 +39,7 @@ function audit(paper: ReadCertificate): void {
   check(once(projects.map(({ id }) => id)), 'a project stands twice');
   check(once(groups.flatMap(({ voters }) => voters)), 'a voter stands twice');
   check(units.money.length === budgets.length, 'a budget has no unit of money');
-  const whole = budgets.every(({ amount }) => units.grains % amount === 0n);
-  check(whole, 'a unit of money has no whole number of grains');
+  for (const { amount } of budgets) check(units.grains % amount === 0n, 'a budget counts parts of grains');
   const shares = rule.name === 'equal-shares';
   const completion = shares ? rule.completion : rule.name;
   const add1 = completion === 'add1' || completion === 'add1u';
@@ -48,6 +49,7 @@ function audit(paper: ReadCertificate): void {
   const given = shares ? units.grains * units.weight + BigInt(raises) * raise * weight : 0n;
   check(given === endowment * units.weight * weight, 'the endowment is another part of the budget');
   check(raise % units.weight === 0n, 'a raise has no whole number of grains');
+  check(second !== 'phragmen' || budgets.length === 1, 'Phragmén shares out one budget');
   check(add1 || raises + overrun.length === 0, 'endowments were raised against the rule');
   if (overrun.length > 0) {
     const beyond = new Replay(paper, endowment + raise / units.weight);
@@ -78,9 +80,8 @@ type Project = ReturnType<typeof projectOf>;
 /** Goes through purchases one by one from equal endowments; `skips`: what does not fit is passed over. */
 class Replay {
   private readonly rule: ReadCertificate['rule'];
-  /** All that has not won, in the order of the certificate. */
+  /** All that has not won, in the order of the certificate; what of it still can; what won of each group of variants. */
   readonly projects = new Map<string, Project>();
-  /** What can still win, and what has won of each group of variants. */
   readonly open = new Map<string, Project>();
   private readonly chosen = new Map<string | undefined, string>();
   skips = false;
@@ -172,7 +173,7 @@ class Replay {
     for (const { group, score } of support) {
       const amounts = prices.map((price, r) => {
         const [has, due] = [at(this.purses[r], group), price * score];
-        return by === 'phragmen' ? has + price : due < has ? due : has;
+        return by === 'phragmen' ? has + price : has - due > 0n ? due : has;
       });
       for (const [r, purse] of this.purses.entries()) purse[group] = at(purse, group) - at(amounts, r);
       const key = amounts.length === 1 ? at(amounts, 0) : `${amounts}`;
@@ -185,9 +186,9 @@ class Replay {
 
   /** Why a project has lost in the end. */
   lossOf({ id: project, costs, support, weight, total, variants }: Project, second: string, stop?: Project) {
-    const winner = this.chosen.get(variants);
     if (weight === 0n) return { project, reason: { code: 'unsupported' } };
     if (total < this.rule.threshold) return { project, reason: { code: 'below_threshold' } };
+    const winner = this.chosen.get(variants);
     if (winner !== undefined) return { project, reason: { code: 'variant', winner } };
     if (stop && stop.id !== project) return { project, reason: { code: 'after_stop', stoppedBy: stop.id } };
     const owned = (purse: bigint[]) => support.reduce((sum, s) => sum + s.weight * at(purse, s.group), 0n);
