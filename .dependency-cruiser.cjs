@@ -91,6 +91,16 @@ module.exports = {
       to: { path: '^apps/', pathNot: ['^apps/facility/', `^apps/(${services})/src/index[.]ts$`] },
     },
     {
+      name: 'verifier-shares-nothing-with-the-rules',
+      severity: 'error',
+      comment: 'A mistake in a rule must not be repeated by what checks its certificates. Types are no code.',
+      from: { path: '^libs/governance/src/verify/', pathNot: tests },
+      to: {
+        pathNot: '^libs/governance/src/verify/|node_modules/(zod|canonicalize)/|^(node:)?crypto$',
+        dependencyTypesNot: ['type-only'],
+      },
+    },
+    {
       name: 'outside-never-reaches-the-control-plane',
       severity: 'error',
       comment:
@@ -101,7 +111,7 @@ module.exports = {
         // The recount, the replay and what they compute with are pure, and made to be run by others.
         pathNot: [
           tally,
-          '^libs/governance/src/domain/',
+          '^libs/governance/src/(domain|verify)/',
           simulate,
           '^libs/scheduling/src/(domain|simulation)/',
         ],

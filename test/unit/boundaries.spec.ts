@@ -47,6 +47,7 @@ const seeds: readonly [rule: string, file: string, imported: string][] = [
   ['replay-only-by-its-own-door', 'libs/scheduling/src/foresees.ts', './simulation/replays.js'],
   ['simulation-is-pure', 'libs/scheduling/src/simulation/reads-files.ts', 'node:fs'],
   ['simulation-is-pure', 'libs/scheduling/src/simulation/loads.ts', '../load-snapshot.js'],
+  ['verifier-shares-nothing-with-the-rules', 'libs/governance/src/verify/borrows.ts', '../domain/count.js'],
   ['drivers-only-in-platform', 'libs/access/src/postgres/raw.ts', 'pg'],
   ['drivers-only-in-platform', 'apps/scheduler/src/caches.ts', 'ioredis'],
   ['drivers-only-in-platform', 'libs/catalogue/src/stores.ts', '@aws-sdk/client-s3'],

@@ -178,7 +178,9 @@ describe('a flagship', () => {
         .sort(),
     ).toEqual([one, two].sort());
     expect(result.budgets).toEqual([{ gpuType: 'any', gpuSeconds: 9_000, spentGpuSeconds: 9_000 }]);
-    expect(await (await consortium.anonymous.raw(getReport, { params })).text()).toContain('(flagship)');
+    const page = await (await consortium.anonymous.raw(getReport, { params })).text();
+    const [, flagship] = /<h2>The flagship<\/h2>([\s\S]*?)<\/table>/.exec(page) ?? [];
+    expect(flagship).toContain('suite-big');
   });
 
   it('is no flagship where the charter decides none, and only a suite can be one', async () => {

@@ -72,7 +72,7 @@ describe('beamtime tally', () => {
       rule: 'greedy',
       rounds: 1,
       ties: [{ round: 1, tied: ['A', 'B'], chosen: 'A', by: 'cost' }],
-      certificate: { format: 'beamtime-tally-certificate/1' },
+      certificate: { format: 'beamtime-tally-certificate/2' },
     });
   });
 

@@ -2,6 +2,8 @@ import { invariant, present } from '@beamtime/kernel';
 import type { Contest, CountedBallot, CountTie, Loser, PartialCount, Winner } from './count-outcome.js';
 import { hoursText } from './count-outcome.js';
 import type { LossReason, TallyCertificate } from './tally/certificate.js';
+import type { Counterfactual } from './tally/counterfactuals.js';
+import { amountOf } from './tally/explain-tally.js';
 import {
   add,
   divide,
@@ -41,12 +43,14 @@ export function countBudget(contest: Contest): PartialCount {
   const counted = tally(input);
   invariant(counted.ok, counted.ok ? '' : `the count refuses what was frozen: ${counted.error.detail}`);
   const { certificate, winners, ties } = counted.value;
+  const others = othersThan(input, incrementOf(contest));
   return {
     winners: winners.map((id) => winnerOf(contest, certificate, id)),
     losers: losersOf(contest, certificate),
     ties: ties.map((tie): CountTie => ({ tied: tie.tied, chosen: tie.chosen, by: tie.by })),
-    alternatives: othersThan(input, incrementOf(contest)),
+    alternatives: others.map(({ label, winners: won }) => ({ rule: label, winners: won })),
     certificate,
+    shared: { result: counted.value, others },
   };
 }
 
@@ -148,7 +152,7 @@ function losersOf(contest: Contest, certificate: TallyCertificate): Loser[] {
     const type = types.indexOf(proposal?.gpuType ?? '');
     return {
       proposalId: project,
-      reason: lossText(contest, reason, type, proposal?.gpuSeconds ?? 0, certificate.units.money),
+      reason: lossText(contest, reason, type, proposal?.gpuSeconds ?? 0, certificate),
     };
   });
   const seen = new Set(certificate.projects.map(({ id }) => id));
@@ -164,12 +168,14 @@ function lossText(
   reason: LossReason,
   type: number,
   costGpuSeconds: number,
-  scales: readonly string[],
+  certificate: TallyCertificate,
 ): string {
   const titleOf = (id: string): string =>
     contest.proposals.find(({ proposalId }) => proposalId === id)?.title ?? id;
-  const hours = (left: readonly string[]): string =>
-    hoursText(approximately(left[type] ?? '0') / Number(scales[type] ?? '1'));
+  const hours = (left: readonly string[]): string => {
+    const exact = amountOf(certificate, type, left[type] ?? '0');
+    return hoursText(toNumber(exact.n, exact.d));
+  };
   const cost = hoursText(costGpuSeconds);
   switch (reason.code) {
     case 'unsupported':
@@ -187,11 +193,6 @@ function lossText(
   }
 }
 
-function approximately(amount: string): number {
-  const exact = parseRational(amount) ?? zero;
-  return toNumber(exact.n, exact.d);
-}
-
 /** Beyond so many votes for single proposals the other rules are not tried: the count itself must not wait for them. */
 const supportsForOthers = 500_000;
 
@@ -199,7 +200,7 @@ const supportsForOthers = 500_000;
  * What would have won under the other rules: for the reader of the result, not for the decision. Every completion
  * raises in the steps of this round.
  */
-function othersThan(input: TallyInput, increment: string): PartialCount['alternatives'] {
+function othersThan(input: TallyInput, increment: string): Counterfactual[] {
   if (input.voters.reduce((sum, { ballot }) => sum + ballot.length, 0) > supportsForOthers) return [];
   const rules: { label: string; rule: TallyRule }[] = [
     {
@@ -218,6 +219,9 @@ function othersThan(input: TallyInput, increment: string): PartialCount['alterna
     const counted = tally({ ...input, rule });
     // Phragmén shares out one budget only, so it has nothing to say about several.
     if (!counted.ok) return [];
-    return [{ rule: label, winners: counted.value.winners }];
+    const { winners, cost } = counted.value;
+    const won = new Set(winners);
+    const votersWithNothing = input.voters.filter(({ ballot }) => !ballot.some((id) => won.has(id))).length;
+    return [{ rule, label, winners, cost, votersWithNothing }];
   });
 }

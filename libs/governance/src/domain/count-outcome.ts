@@ -1,5 +1,7 @@
 import type { BallotContent } from './check-ballot.js';
 import type { FrozenBudget, FrozenProposal, FrozenRound, RollEntry } from './frozen-round.js';
+import type { Counterfactual } from './tally/counterfactuals.js';
+import type { TallyResult } from './tally/tally.js';
 
 /** A ballot as the count sees it. */
 export interface CountedBallot {
@@ -33,6 +35,14 @@ export interface PartialCount {
   readonly alternatives: readonly { readonly rule: string; readonly winners: readonly string[] }[];
   /** The engine's receipt; null where nothing could be counted. */
   readonly certificate: object | null;
+  /** Of a budget that was shared out: what the page about it shows. */
+  readonly shared?: SharedBudget | undefined;
+}
+
+/** A count by the engine, and what the same ballots come to under other rules. */
+export interface SharedBudget {
+  readonly result: TallyResult;
+  readonly others: readonly Counterfactual[];
 }
 
 /** What a rule is given: the part of the frozen round that is still to be decided, and the ballots. */

@@ -17,6 +17,7 @@ export interface CountOutcome {
   readonly ties: readonly CountTie[];
   readonly alternatives: PartialCount['alternatives'];
   readonly certificate: object | null;
+  readonly shared?: PartialCount['shared'];
 }
 
 /**
@@ -127,6 +128,7 @@ function conclude(
     ties: count.ties,
     alternatives: count.alternatives,
     certificate: count.certificate,
+    shared: count.shared,
   };
 }
 

@@ -9,7 +9,6 @@ import type { BallotContent } from '../domain/check-ballot.js';
 import type { CountedBallot } from '../domain/count-outcome.js';
 import { type CountOutcome, countRound } from '../domain/count-round.js';
 import type { FrozenProposal, FrozenRound } from '../domain/frozen-round.js';
-import { CERTIFICATE_FORMAT, type TallyCertificate } from '../domain/tally/certificate.js';
 import { appendRoundEvent } from '../postgres/rounds.js';
 import { renderRound } from '../results/render-round.js';
 import { facility } from './facility-actor.js';
@@ -106,11 +105,8 @@ export class CountRounds {
 
 /** Kept with the result, so that reading it costs no count. */
 function reportOf(round: ClosedRound, result: RoundResult, outcome: CountOutcome): string {
-  const certificate = outcome.certificate as Partial<TallyCertificate> | null;
-  // Receipts of other rules, and of a count that failed its quorum, have no payments to show.
-  if (certificate?.format !== CERTIFICATE_FORMAT || outcome.winners.length === 0) return renderRound(result);
   const labels = new Map(round.frozen.roll.map(({ voterId, label }) => [voterId, label]));
-  return renderRound(result, { certificate: certificate as TallyCertificate, labels });
+  return renderRound(result, labels, outcome.shared);
 }
 
 function resultOf(

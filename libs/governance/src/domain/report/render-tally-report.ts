@@ -1,7 +1,7 @@
 import type { TallyCertificate } from '../tally/certificate.js';
 import type { Counterfactual } from '../tally/counterfactuals.js';
-import { type ExplainedTally, explainTally } from '../tally/explain-tally.js';
-import { rational, toNumber } from '../tally/rational.js';
+import { amountOf, type ExplainedTally, explainTally, paidBy } from '../tally/explain-tally.js';
+import { toNumber } from '../tally/rational.js';
 import type { TallyResult } from '../tally/tally.js';
 import { asHtml, countColumns, dividedBar, htmlTable, partBar, reportStyle } from './html.js';
 
@@ -61,7 +61,7 @@ class TallyPage {
     private readonly options: ReportOptions,
   ) {
     this.paper = result.certificate;
-    this.told = explainTally(this.paper);
+    this.told = explainTally(this.paper, options.amountText);
     this.names = new Map(this.paper.projects.map(({ id, name }) => [id, name || id]));
   }
 
@@ -96,7 +96,8 @@ class TallyPage {
         ...parts,
         { label: `Left: ${this.amount(left, r)}`, size: Math.max(0, left), rest: true },
       ];
-      return `<p>${asHtml(resource)}: ${asHtml(says)}</p>${dividedBar(segments, says)}`;
+      const name = resource === 'any' ? 'The budget' : resource;
+      return `<p>${asHtml(name)}: ${asHtml(says)}</p>${dividedBar(segments, says)}`;
     });
     return `<p class="lead">${asHtml(lead)}</p><p>${asHtml(rule)}.</p>${bars.join('\n')}`;
   }
@@ -145,8 +146,8 @@ class TallyPage {
     const counts = votersByWinners.map((count, won) => ({ name: `${won}`, count }));
     const chart = `<p>How many winners each voter supports:</p>${countColumns(counts, 'Voters by the number of winners they support')}`;
     if (endowment.length === 0) return `<h2>How voters fared</h2>${chart}`;
-    const given = this.paper.endowment
-      .map((amount, r) => this.amount(this.share(r, amount), r))
+    const given = this.paper.budgets
+      .map((_, r) => this.amount(this.share(r, this.paper.endowment), r))
       .join(' and ');
     const raised =
       raises === 0 ? '' : ', after it was raised as long as the winners stayed within the budget';
@@ -210,8 +211,7 @@ class TallyPage {
     const bars = reason.left.map((left, r) => {
       const cost = this.costOf(project, r);
       if (cost === 0) return '';
-      const [n = '0', d = '1'] = left.split('/');
-      const exact = rational(BigInt(n), BigInt(d) * BigInt(this.paper.units.money[r] ?? '1'));
+      const exact = amountOf(this.paper, r, left);
       const has = toNumber(exact.n, exact.d);
       if (has >= cost) return '';
       const whose = reason.code === 'unaffordable' ? 'Its supporters had' : 'Of the budget there was';
@@ -289,8 +289,7 @@ class TallyPage {
   }
 
   private share(r: number, amount: string): number {
-    const { money, grain, weight } = this.paper.units;
-    const exact = rational(BigInt(amount) * BigInt(weight), BigInt(money[r] ?? '1') * BigInt(grain));
+    const exact = paidBy(this.paper, r, amount);
     return toNumber(exact.n, exact.d);
   }
 

@@ -2,11 +2,12 @@ import { canonicalText } from './canonical-text.js';
 import { sha256 } from './sha256.js';
 import type { EqualSharesRule, GreedyRule, PhragmenRule, TallyBudget, TallyProject } from './tally-input.js';
 
-export const CERTIFICATE_FORMAT = 'beamtime-tally-certificate/1';
+export const CERTIFICATE_FORMAT = 'beamtime-tally-certificate/2';
 
 /**
  * Everything needed to check a tally without running it again. All amounts are whole numbers as text, in the units
- * that `units` states; numbers are only positions in lists. Where voters pay, money is per unit of weight.
+ * that `units` states: budgets, costs and the increment in units of money; endowment, prices, payments and what is left
+ * in grains. Numbers are only positions in lists. Where voters pay, amounts are per unit of weight.
  */
 export interface TallyCertificate {
   readonly format: typeof CERTIFICATE_FORMAT;
@@ -19,11 +20,12 @@ export interface TallyCertificate {
   readonly projects: readonly TallyProject[];
   /** Roll, weights and ballots: voters with equal weight and equal ballot stand together. */
   readonly groups: readonly CertifiedGroup[];
-  /** Equal Shares only: what a unit of weight was given in each budget, after so many raises. */
-  readonly endowment: readonly string[];
+  /** What a unit of weight was given of each budget, in grains, after so many raises; 0 but under Equal Shares. */
+  readonly endowment: string;
   readonly raises: number;
   /** In order of purchase. */
   readonly winners: readonly CertifiedWinner[];
+  /** In the order of `projects`. */
   readonly losers: readonly CertifiedLoser[];
   /** Add1 only: the purchases one raise later, as far as they exceed the budget. Empty when no raise was left. */
   readonly overrun: readonly CertifiedPrice[];
@@ -42,14 +44,15 @@ export type CertifiedRule =
 
 /** How many of the whole numbers of the certificate make one of what they count. */
 export interface CertifiedUnits {
-  /** For each budget: budgets, costs and the increment. */
+  /** For each budget. */
   readonly money: readonly string[];
+  /**
+   * Grains that make a whole budget, each budget alike: fine enough that all prices and payments are whole, and of one
+   * size beside each other, so that prices in different budgets compare.
+   */
+  readonly grains: string;
   readonly weight: string;
   readonly score: string;
-  /** Endowment, prices, times, payments and what supporters have left are finer than `money` by this factor. */
-  readonly grain: string;
-  /** The same for the overrun. */
-  readonly overrunGrain: string;
 }
 
 export interface CertifiedGroup {
@@ -89,9 +92,9 @@ export type LossReason =
   | { readonly code: 'unsupported' }
   /** Another version of the same suite won. */
   | { readonly code: 'variant'; readonly winner: string }
-  /** Equal Shares: what its supporters had left in all, exact, in units of costs; in one budget less than it costs. */
+  /** Equal Shares: what its supporters had left in all, in grains of each budget; in one less than it costs. */
   | { readonly code: 'unaffordable'; readonly left: readonly string[] }
-  /** What was left of each budget in the end; in one of them less than it costs. */
+  /** What was left of each budget in the end, in grains; in one of them less than it costs. */
   | { readonly code: 'no_room'; readonly left: readonly string[] }
   /** Its votes or points did not reach the threshold. */
   | { readonly code: 'below_threshold' }

@@ -7,13 +7,13 @@ import { chargeShares, leftOfSupporters, type SharesAccount } from './charge-sha
 import { equalShares } from './equal-shares.js';
 import { takeGreedily } from './greedy.js';
 import { phragmen } from './phragmen.js';
-import { lcm, rational, rationalText } from './rational.js';
+import { lcm, rational, zero } from './rational.js';
 import type { ShareOutcome } from './share-out.js';
 import type { EqualSharesRule } from './tally-input.js';
 
 export function countByEqualShares(box: BallotBox, rule: EqualSharesRule): Count {
   const { shares, raises, overrun } = equalShares(box, rule);
-  const grain = grainOfShares(shares);
+  const grain = lcm(grainOfShares(shares), overrun ? grainOfShares(overrun) : 1n);
   const account = chargeShares(box, shares, grain);
   if (rule.completion === 'phragmen') return completeByPhragmen(box, shares, account, grain);
   const chosen = chosenBy(shares);
@@ -24,20 +24,20 @@ export function countByEqualShares(box: BallotBox, rule: EqualSharesRule): Count
   const won = [...chosen, ...filled.winners];
   const unaffordable = (project: number) => ({
     code: 'unaffordable' as const,
-    left: leftOfSupporters(box, account, project).map((left) => rationalText(rational(left, grain))),
+    left: leftOfSupporters(box, account, project).map(String),
   });
   return {
     winners: [...sharedFor(box, shares, account, grain, 1n), ...votedIn(box, filled.winners)],
     losers: losersOf(
       box,
       won,
-      rule.completion === 'add1u' ? noRoomReason(box, won, undefined) : unaffordable,
+      rule.completion === 'add1u' ? noRoomReason(box, won, undefined, grain) : unaffordable,
     ),
     ties: [...shares.ties, ...filled.ties],
-    endowment: shares.endowment.map((amount) => String(whole(amount, grain))),
+    endowment: endowmentOf(shares, grain),
     raises,
     grain,
-    ...(overrun ? { overrun: overrunOf(box, overrun) } : {}),
+    ...(overrun ? { overrun: overrun.purchases.map((one) => certifiedPrice(box, one, grain)) } : {}),
   };
 }
 
@@ -63,9 +63,9 @@ function completeByPhragmen(
   );
   return {
     winners: [...sharedFor(box, shares, account, grain, finer), ...saved],
-    losers: losersOf(box, won, noRoomReason(box, won, undefined)),
+    losers: losersOf(box, won, noRoomReason(box, won, undefined, grain)),
     ties: [...shares.ties, ...outcome.ties],
-    endowment: shares.endowment.map((amount) => String(whole(amount, grain))),
+    endowment: endowmentOf(shares, grain),
     grain,
   };
 }
@@ -94,7 +94,6 @@ function sharedFor(
   }));
 }
 
-function overrunOf(box: BallotBox, overrun: ShareOutcome) {
-  const grain = grainOfShares(overrun);
-  return { purchases: overrun.purchases.map((purchase) => certifiedPrice(box, purchase, grain)), grain };
+function endowmentOf({ endowment }: ShareOutcome, grain: bigint): bigint {
+  return whole(endowment[0] ?? zero, grain);
 }

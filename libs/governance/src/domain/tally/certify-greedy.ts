@@ -6,11 +6,12 @@ import type { GreedyRule } from './tally-input.js';
 
 export function countGreedily(box: BallotBox, rule: GreedyRule): Count {
   const outcome = takeGreedily(box, { utility: rule.utility, skip: rule.skip });
-  const noRoom = noRoomReason(box, outcome.winners, outcome.stop);
+  const noRoom = noRoomReason(box, outcome.winners, outcome.stop, 1n);
   return {
     winners: votedIn(box, outcome.winners),
     losers: losersOf(box, outcome.winners, noRoom),
     ties: outcome.ties,
+    grain: 1n,
     ...(outcome.stop === undefined ? {} : { stop: { project: idOf(box, outcome.stop), prices: [] } }),
   };
 }

@@ -12,7 +12,7 @@ export function countByPhragmen(box: BallotBox, rule: PhragmenRule): Count {
   const grain = grainOf(timesOf(outcome));
   return {
     winners: savedFor(box, outcome, [], grain),
-    losers: losersOf(box, won, noRoomReason(box, won, stop?.project)),
+    losers: losersOf(box, won, noRoomReason(box, won, stop?.project, grain)),
     ties: outcome.ties,
     grain,
     ...(stop

@@ -20,16 +20,23 @@ export interface Count {
   readonly winners: readonly CertifiedWinner[];
   readonly losers: readonly CertifiedLoser[];
   readonly ties: readonly Tie[];
-  readonly endowment?: readonly string[];
+  /** In the first budget. */
+  readonly endowment?: bigint;
   readonly raises?: number;
-  readonly grain?: bigint;
-  readonly overrun?: { readonly purchases: readonly CertifiedPrice[]; readonly grain: bigint };
+  /** Prices, payments, endowment and what is left are in 1/grain of the unit of money. */
+  readonly grain: bigint;
+  readonly overrun?: readonly CertifiedPrice[];
   readonly stop?: CertifiedPrice;
 }
 
 /** Writes down what was put to the vote, how everyone voted, and what came of it. */
 export function certify(box: BallotBox, count: Count): TallyCertificate {
   const { input } = box;
+  const inGrains = grainsOf(box);
+  const priced = <T extends CertifiedPrice>(item: T): T => ({
+    ...item,
+    prices: inGrains.amounts(item.prices),
+  });
   return sealCertificate({
     format: CERTIFICATE_FORMAT,
     title: input.title ?? '',
@@ -37,10 +44,9 @@ export function certify(box: BallotBox, count: Count): TallyCertificate {
     seed: input.seed,
     units: {
       money: box.moneyScale.map(String),
+      grains: String(inGrains.perBudget * count.grain),
       weight: String(box.weightScale),
       score: String(box.scoreScale),
-      grain: String(count.grain ?? 1n),
-      overrunGrain: String(count.overrun?.grain ?? 1n),
     },
     budgets: input.budgets.map(({ resource }, r) => ({ resource, amount: String(box.budget[r]) })),
     projects: input.projects.map(({ id, name, exclusiveGroup }, p) => ({
@@ -50,13 +56,32 @@ export function certify(box: BallotBox, count: Count): TallyCertificate {
       ...(exclusiveGroup === undefined ? {} : { exclusiveGroup }),
     })),
     groups: certifiedGroups(box),
-    endowment: count.endowment ?? [],
+    endowment: inGrains.amounts([String(count.endowment ?? 0n)])[0] ?? '0',
     raises: count.raises ?? 0,
-    winners: count.winners,
-    losers: count.losers,
-    overrun: count.overrun?.purchases ?? [],
-    stop: count.stop ? [count.stop] : [],
+    winners: count.winners.map((winner) => ({
+      ...priced(winner),
+      payments: winner.payments.map(({ amounts, groups }) => ({
+        amounts: inGrains.amounts(amounts),
+        groups,
+      })),
+    })),
+    losers: count.losers.map(({ project, reason }) => ({
+      project,
+      reason: 'left' in reason ? { ...reason, left: inGrains.amounts(reason.left) } : reason,
+    })),
+    overrun: (count.overrun ?? []).map(priced),
+    stop: count.stop ? [priced(count.stop)] : [],
   });
+}
+
+/** How amounts in parts of a unit of money become amounts in grains, of which every budget has as many. */
+function grainsOf(box: BallotBox) {
+  const perBudget = box.budget.reduce(lcm, 1n);
+  const finer = box.budget.map((budget) => perBudget / budget);
+  const alike = finer.every((factor) => factor === 1n);
+  const amounts = (parts: readonly string[]): readonly string[] =>
+    alike ? parts : parts.map((part, r) => String(BigInt(part) * (finer[r] ?? 1n)));
+  return { perBudget, amounts };
 }
 
 function certifiedRule(box: BallotBox, rule: TallyRule): CertifiedRule {
@@ -129,8 +154,13 @@ export function losersOf(
 }
 
 /** Why a project lost that had to fit what was left of the budgets. */
-export function noRoomReason(box: BallotBox, won: readonly number[], stoppedBy: number | undefined) {
-  const left = potAfter(box, won);
+export function noRoomReason(
+  box: BallotBox,
+  won: readonly number[],
+  stoppedBy: number | undefined,
+  grain: bigint,
+) {
+  const left = potAfter(box, won).map((amount) => amount * grain);
   return (project: number): LossReason =>
     stoppedBy === undefined || stoppedBy === project
       ? { code: 'no_room', left: left.map(String) }

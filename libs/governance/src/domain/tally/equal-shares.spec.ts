@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { verifyCertificate } from '../../verify/verify-certificate.js';
 import { parseRational, rational, rationalText } from './rational.js';
 import { type TallyResult, tally } from './tally.js';
 import type { EqualSharesRule, TallyInput, Utility } from './tally-input.js';
 import { drawElection, type ElectionShape, shareNaively } from './testing.js';
-import { verifyCertificate } from './verify-certificate.js';
 
 const byRule = (utility: Utility, completion: EqualSharesRule['completion'] = 'none'): EqualSharesRule => ({
   name: 'equal-shares',
@@ -20,7 +20,7 @@ function count(input: TallyInput): TallyResult {
 
 /** Per winner and voter what the certificate says was paid, as texts in the units of the input. */
 function paymentsOf({ certificate }: TallyResult): Record<string, Record<string, string[]>> {
-  const { units, groups } = certificate;
+  const { units, groups, budgets } = certificate;
   return Object.fromEntries(
     certificate.winners.map(({ project, payments }) => [
       project,
@@ -30,8 +30,9 @@ function paymentsOf({ certificate }: TallyResult): Record<string, Record<string,
             (groups[payer]?.voters ?? []).map((voter) => [
               voter,
               amounts.map((amount, r) => {
-                const whole = BigInt(amount) * BigInt(groups[payer]?.weight ?? '0');
-                return rationalText(rational(whole, BigInt(units.money[r] ?? '1') * BigInt(units.grain)));
+                const whole =
+                  BigInt(amount) * BigInt(groups[payer]?.weight ?? '0') * BigInt(budgets[r]?.amount ?? '0');
+                return rationalText(rational(whole, BigInt(units.money[r] ?? '1') * BigInt(units.grains)));
               }),
             ]),
           ),

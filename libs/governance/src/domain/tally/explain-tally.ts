@@ -1,5 +1,5 @@
 import type { CertifiedWinner, LossReason, TallyCertificate } from './certificate.js';
-import { decimalText, rational } from './rational.js';
+import { compare, decimalText, multiply, type Rational, rational, toNumber } from './rational.js';
 
 /** A tally in the words and decimals of people: for tables and reports, not for checking. */
 export interface ExplainedTally {
@@ -43,7 +43,10 @@ export interface ExplainedLoser extends ExplainedProject {
   readonly reason: string;
 }
 
-export function explainTally(certificate: TallyCertificate): ExplainedTally {
+/** How to say an amount of a budget. */
+export type AmountText = (amount: number, resource: string) => string;
+
+export function explainTally(certificate: TallyCertificate, amountText?: AmountText): ExplainedTally {
   const support = supportOf(certificate);
   const described = new Map(certificate.projects.map((project) => [project.id, project]));
   const describe = (id: string): ExplainedProject => ({
@@ -60,10 +63,13 @@ export function explainTally(certificate: TallyCertificate): ExplainedTally {
   });
   return {
     title: certificate.title,
-    rule: ruleSentence(certificate),
+    rule: ruleSentence(certificate, amountText),
     budgets: budgetsOf(certificate),
     voters: certificate.groups.reduce((sum, { voters }) => sum + voters.length, 0),
-    endowment: certificate.endowment.map((amount, r) => paidText(certificate, r, amount)),
+    endowment:
+      certificate.rule.name === 'equal-shares'
+        ? certificate.budgets.map((_, r) => paidText(certificate, r, certificate.endowment))
+        : [],
     raises: certificate.raises,
     winners: certificate.winners.map((winner) => ({
       ...describe(winner.project),
@@ -83,16 +89,25 @@ export function moneyText(certificate: TallyCertificate, resource: number, amoun
   return decimalText(rational(BigInt(amount), BigInt(certificate.units.money[resource] ?? '1')));
 }
 
-/** An amount paid, left or given per weight 1, as a decimal. */
-export function paidText(certificate: TallyCertificate, resource: number, amount: string): string {
-  const { money, grain, weight } = certificate.units;
-  return decimalText(
-    rational(BigInt(amount) * BigInt(weight), BigInt(money[resource] ?? '1') * BigInt(grain)),
-  );
+/** So many grains of a budget, in what the budget is counted in. */
+export function amountOf(certificate: TallyCertificate, resource: number, grains: string): Rational {
+  const { units, budgets } = certificate;
+  const budget = BigInt(budgets[resource]?.amount ?? '0');
+  return rational(BigInt(grains) * budget, BigInt(units.grains) * BigInt(units.money[resource] ?? '1'));
+}
+
+/** What a voter of weight 1 paid, has left or was given of a budget, where this is for a unit of weight. */
+export function paidBy(certificate: TallyCertificate, resource: number, grains: string): Rational {
+  return multiply(amountOf(certificate, resource, grains), rational(BigInt(certificate.units.weight)));
+}
+
+function paidText(certificate: TallyCertificate, resource: number, grains: string): string {
+  return decimalText(paidBy(certificate, resource, grains));
 }
 
 /** The rule as a delegate would say it. */
-export function ruleSentence({ rule, raises, overrun, budgets, units }: TallyCertificate): string {
+export function ruleSentence(certificate: TallyCertificate, amountText?: AmountText): string {
+  const { rule, raises, overrun, budgets, units } = certificate;
   const threshold = rule.threshold === '0' ? '' : ' among those that reached the threshold';
   if (rule.name === 'greedy') {
     const order = rule.utility === 'cost' ? 'most votes first' : 'most votes per cost first';
@@ -102,12 +117,15 @@ export function ruleSentence({ rule, raises, overrun, budgets, units }: TallyCer
   if (rule.name === 'phragmen')
     return `Sequential Phragmén${rule.skip ? ', passing over what does not fit' : ''}${threshold}`;
   const value = rule.utility === 'cost' ? 'support counts by cost' : 'every winner counts the same';
-  const step = decimalText(rational(BigInt(rule.increment), BigInt(units.money[0] ?? '1')));
+  const increment = rational(BigInt(rule.increment), BigInt(units.money[0] ?? '1'));
   const unit = budgets[0]?.resource ?? '';
+  const step = amountText
+    ? amountText(toNumber(increment.n, increment.d), unit)
+    : `${decimalText(increment)} ${unit}`;
   const times = `${raises} ${raises === 1 ? 'time' : 'times'}`;
   const end =
     overrun.length > 0 ? 'one more would have cost more than there is' : 'then nothing was left to buy';
-  const raised = `endowments raised ${times} by ${step} ${unit}; ${end}`;
+  const raised = `endowments raised ${times} by ${step}; ${end}`;
   const completion = {
     none: 'not completed',
     add1: raised,
@@ -125,10 +143,12 @@ export function lossSentence(certificate: TallyCertificate, id: string, reason: 
   const short = (left: readonly string[]): string =>
     costs
       .flatMap((cost, r) => {
-        const [n = '0', d = '1'] = (left[r] ?? '0').split('/');
-        if (BigInt(n) >= BigInt(cost) * BigInt(d)) return [];
-        const has = decimalText(rational(BigInt(n), BigInt(d) * BigInt(certificate.units.money[r] ?? '1')));
-        return [`${has} of ${moneyText(certificate, r, cost)} ${certificate.budgets[r]?.resource ?? ''}`];
+        const has = amountOf(certificate, r, left[r] ?? '0');
+        const needed = rational(BigInt(cost), BigInt(certificate.units.money[r] ?? '1'));
+        if (compare(has, needed) >= 0) return [];
+        return [
+          `${decimalText(has)} of ${moneyText(certificate, r, cost)} ${certificate.budgets[r]?.resource ?? ''}`,
+        ];
       })
       .join(', and ');
   switch (reason.code) {

@@ -1,22 +1,32 @@
 import type { TallyCertificate } from './certificate.js';
 import { parseRational, rationalText } from './rational.js';
-import { check, type Verdict, verdictOf } from './read-certificate.js';
 import type { TallyInput } from './tally-input.js';
+
+export type Match = { readonly valid: true } | { readonly valid: false; readonly reason: string };
+
+/** What another election is known by. */
+class Mismatch extends Error {}
 
 /**
  * Whether a certificate is about this election and no other: the same budgets, projects, costs and names, and for
  * each voter the same ballot. Whether the count is right is for the verifier to say.
  */
-export function matchElection(certificate: TallyCertificate, election: TallyInput): Verdict {
-  return verdictOf(() => {
-    check(
-      certificate.title === (election.title ?? ''),
-      'the certificate has another title than the election',
-    );
+export function matchElection(certificate: TallyCertificate, election: TallyInput): Match {
+  try {
+    const title = certificate.title === (election.title ?? '');
+    check(title, 'the certificate has another title than the election');
     matchBudgets(certificate, election);
     matchProjects(certificate, election);
     matchBallots(certificate, election);
-  });
+    return { valid: true };
+  } catch (error) {
+    if (error instanceof Mismatch) return { valid: false, reason: error.message };
+    throw error;
+  }
+}
+
+function check(condition: boolean, reason: string): asserts condition {
+  if (!condition) throw new Mismatch(reason);
 }
 
 /** The canonical text of a number that is counted in parts of a unit, or stated directly. */

@@ -54,6 +54,37 @@ describe('looking ahead over raises', () => {
     );
   });
 
+  it('looks past no tie that the next raise undoes', () => {
+    const rule: EqualSharesRule = {
+      name: 'equal-shares',
+      utility: 'cost',
+      completion: 'add1',
+      increment: '1/200',
+    };
+    const box = open({
+      budgets: [{ resource: 'gpu0', amount: '2' }],
+      projects: [
+        { id: 'p0', name: '', costs: ['24'], exclusiveGroup: 'a' },
+        { id: 'p1', name: '', costs: ['22'], exclusiveGroup: 'b' },
+        { id: 'p2', name: '', costs: ['12'], exclusiveGroup: 'b' },
+        { id: 'p3', name: '', costs: ['2'], exclusiveGroup: 'a' },
+      ],
+      voters: [
+        { id: 'v0', weight: '2', ballot: ['p1'], scores: ['2'] },
+        { id: 'v1', weight: '2', ballot: ['p0', 'p1'], scores: ['2', '4'] },
+        { id: 'v2', weight: '4', ballot: ['p0', 'p1', 'p3'], scores: ['1', '4', '2'] },
+        { id: 'v3', weight: '2', ballot: ['p0', 'p3'], scores: ['4', '4'] },
+        { id: 'v4', weight: '2', ballot: ['p1', 'p3'], scores: ['3', '4'] },
+        { id: 'v5', weight: '4', ballot: ['p1', 'p3'], scores: ['3', '4'] },
+      ],
+      rule,
+      seed: 'cw=V',
+    });
+    // With 305 raises p1 and p3 are level and p3 is cheaper; with one more p1 comes first, and costs too much.
+    expect(equalShares(box, rule).raises).toBe(305);
+    expect(raiseOneByOne(box, rule, 310).raises).toBe(305);
+  });
+
   it('promises only ranges within which nothing changes', () => {
     fc.assert(
       fc.property(

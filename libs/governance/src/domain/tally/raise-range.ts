@@ -118,9 +118,10 @@ export class RaiseRange {
     const rises = price.slope * perUtility(chosen);
     for (const fresh of [false, true]) {
       const line = this.lineOf(rival, fresh);
-      // A tie of two prices that no raise moves stays one, and is broken the same way.
-      if (tied && line.short === undefined && line.slope === 0 && line.error === 0 && price.slope === 0)
-        return;
+      const current = line.round === this.round;
+      // A tie of two prices that no raise moves stays one, and is broken the same way. An earlier line is only a bound.
+      const still = line.slope === 0 && line.error === 0 && price.slope === 0;
+      if (tied && current && line.short === undefined && still) return;
       const gap = line.floor * perUtility(rival) * (1 - 8 * EPSILON) - at;
       const unsure =
         (line.error + 8 * EPSILON * Math.abs(line.slope)) * perUtility(rival) +
@@ -129,7 +130,7 @@ export class RaiseRange {
       const unaffordable = line.short === undefined ? 0 : crossing(line.short, line.shortSlope);
       const holds = Math.max(dearer, unaffordable);
       if (holds >= this.limit) return;
-      if (fresh || line.round === this.round) this.cut(holds);
+      if (current) this.cut(holds);
     }
   }
 

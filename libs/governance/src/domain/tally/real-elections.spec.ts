@@ -2,12 +2,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { verifyCertificate } from '../../verify/verify-certificate.js';
 import { matchElection } from './match-election.js';
 import { pabulibTallyInput } from './pabulib-tally-input.js';
 import { PabulibReader } from './read-pabulib.js';
 import { type TallyResult, tally } from './tally.js';
 import type { TallyInput, TallyRule } from './tally-input.js';
-import { verifyCertificate } from './verify-certificate.js';
 
 const root = fileURLToPath(new URL('../../../../../', import.meta.url));
 const data = process.env['BEAMTIME_DATA']

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { verifyCertificate } from '../../verify/verify-certificate.js';
 import { type TallyResult, tally } from './tally.js';
 import type { EqualSharesRule, TallyInput, TallyRule } from './tally-input.js';
 import { drawElection } from './testing.js';
-import { verifyCertificate } from './verify-certificate.js';
 
 const shares: EqualSharesRule = { name: 'equal-shares', utility: 'cost', completion: 'none' };
 const rules: [string, TallyRule][] = [

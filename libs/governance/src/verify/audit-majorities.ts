@@ -1,6 +1,5 @@
-import { demand, equal, fraction, total } from './audit-arithmetic.js';
-import { canonicalText } from './canonical-text.js';
-import type { DoubleMajorityInput, DoubleMajorityOutcome } from './double-majority.js';
+import type { DoubleMajorityInput, DoubleMajorityOutcome } from '../domain/tally/double-majority.js';
+import { canonicalText, demand, equal, fraction, total } from './audit-arithmetic.js';
 
 /** Counts both majorities of one question again. */
 export function auditMajorities(

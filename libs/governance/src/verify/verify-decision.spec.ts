@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { doubleMajority } from './double-majority.js';
-import { schulze } from './schulze.js';
-import { sealDecision } from './seal-decision.js';
+import { doubleMajority } from '../domain/tally/double-majority.js';
+import { schulze } from '../domain/tally/schulze.js';
+import { sealDecision } from '../domain/tally/seal-decision.js';
 import { type DecisionRecord, verifyDecision } from './verify-decision.js';
 
 const options = ['a', 'b', 'c', 'd'];

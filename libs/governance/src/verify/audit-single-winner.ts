@@ -1,7 +1,5 @@
-import { demand, equal, less, total } from './audit-arithmetic.js';
-import { canonicalText } from './canonical-text.js';
-import type { SchulzeInput, SchulzeOutcome } from './schulze.js';
-import { sha256 } from './sha256.js';
+import type { SchulzeInput, SchulzeOutcome } from '../domain/tally/schulze.js';
+import { canonicalText, demand, equal, less, sha256, total } from './audit-arithmetic.js';
 
 /** Finds the winner of a ranking again, by another way than the rule does. */
 export function auditSingleWinner(input: SchulzeInput, said: SchulzeOutcome): void {

@@ -1,4 +1,11 @@
-/** What the verifier of decisions counts with: fractions of its own, and a way to say what is wrong. */
+/** What the verifier of decisions counts with: fractions and digests of its own, and a way to say what is wrong. */
+
+import { createHash } from 'node:crypto';
+import { default as canonicalize } from 'canonicalize';
+
+export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+/** JSON in its canonical form (RFC 8785). */
+export const canonicalText = (value: unknown): string => canonicalize(value) ?? '';
 
 /** Raised by a check that fails; the verdict says it. */
 export class Wrong extends Error {}

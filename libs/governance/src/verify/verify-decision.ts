@@ -3,13 +3,12 @@
  * `beamtime-double-majority/1`. It shares no code with the rules: its own fractions, and strongest paths by searching
  * the defeats from the strongest down instead of relaxing them.
  */
-import { demand, Wrong } from './audit-arithmetic.js';
+
+import type { DoubleMajorityInput, DoubleMajorityOutcome } from '../domain/tally/double-majority.js';
+import type { SchulzeInput, SchulzeOutcome } from '../domain/tally/schulze.js';
+import { canonicalText, demand, sha256, Wrong } from './audit-arithmetic.js';
 import { auditMajorities } from './audit-majorities.js';
 import { auditSingleWinner } from './audit-single-winner.js';
-import { canonicalText } from './canonical-text.js';
-import type { DoubleMajorityInput, DoubleMajorityOutcome } from './double-majority.js';
-import type { SchulzeInput, SchulzeOutcome } from './schulze.js';
-import { sha256 } from './sha256.js';
 
 export type DecisionVerdict =
   | { readonly valid: true; readonly says: string }
