@@ -19,26 +19,6 @@ export interface Move extends Placement {
   readonly attempt: number;
 }
 
-export type WaitCode =
-  | 'capacity'
-  | 'share'
-  | 'reserved'
-  | 'cluster-unavailable'
-  | 'cluster-policy'
-  | 'retry-later'
-  | 'unschedulable';
-
-/** Why a job was not placed, in words. */
-export interface Waiting {
-  readonly jobId: string;
-  /** Its turn in this decision, 1 is first. */
-  readonly position: number;
-  readonly code: WaitCode;
-  readonly detail: string;
-  readonly change: string | null;
-  readonly clusters: readonly { readonly clusterId: string; readonly name: string; readonly says: string }[];
-}
-
 /** A job's new standing in the schedule that its lab would have had alone. */
 export interface ShadowMove {
   readonly jobId: string;

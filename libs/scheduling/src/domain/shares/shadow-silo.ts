@@ -36,8 +36,9 @@ interface Pool {
  * The schedule that one lab would have had alone with its own clusters: first come, first fit, looking ahead
  * `siloLookAhead` places, without preemption. It knows no duration in advance: a job goes on here until it has really
  * ended, and ends here when it has had as much service as it really took. A job that has had more service here than in
- * reality is owed the difference; whoever keeps that debt at zero makes no job end later than it would have at home
- * (the argument of the fair sojourn protocol, Friedman and Henderson 2003).
+ * reality is owed the difference, and goes before all others at home until it has it (after the fair sojourn protocol,
+ * Friedman and Henderson 2003, which knows durations and has one resource; with unknown ones and gangs a job can still
+ * end somewhat later than at home: `npm run conformance:scheduling` and docs/benchmarks.md say how often it does).
  */
 export class ShadowSilo {
   private readonly pools: ReadonlyMap<string, Pool>;
