@@ -34,7 +34,7 @@ export interface SharesPolicy {
   readonly askAgainMs: number;
   /** A job that has waited so long rises by a level, and again. */
   readonly raiseAfterMs: number | null;
-  /** Whether no job shall end later than it would have in its lab alone. */
+  /** Whether a job that would be running in its lab alone by now goes before all others there. */
   readonly guarantee: boolean;
   /** A job with so small a lead over its shadow is left alone: it would be owed its place again at once. */
   readonly protectLeadMs: number;
@@ -58,7 +58,7 @@ export type Policy =
 
 const gpuHours = (hours: number): number => hours * 3_600;
 
-/** The policy of production. How its numbers were found: docs/benchmarks.md, `npm run conformance:scheduling`. */
+/** The policy of production. What it is measured by: docs/benchmarks.md, `beamtime simulate --scenario fed-philly`. */
 export const beamtime: SharesPolicy = {
   kind: 'shares',
   reach: 'all',

@@ -38,7 +38,7 @@ interface Pool {
  * ended, and ends here when it has had as much service as it really took. A job that has had more service here than in
  * reality is owed the difference, and goes before all others at home until it has it (after the fair sojourn protocol,
  * Friedman and Henderson 2003, which knows durations and has one resource; with unknown ones and gangs a job can still
- * end somewhat later than at home: `npm run conformance:scheduling` and docs/benchmarks.md say how often it does).
+ * end somewhat later than at home: docs/benchmarks.md says how often it does).
  */
 export class ShadowSilo {
   private readonly pools: ReadonlyMap<string, Pool>;
