@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { clusterPolicySchema, jobKinds } from '@beamtime/contracts';
+import { clusterPolicySchema, jobKindsByDefault } from '@beamtime/contracts';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { containerSettings } from './command/settings.js';
 
 const path = z.string().min(1).max(4_000);
 
@@ -36,6 +37,7 @@ export const agentConfigSchema = z
       .partial()
       .default({})
       .describe('What this cluster takes; the facility cannot overrule it'),
+    containers: containerSettings.optional(),
     gateways: z
       .array(z.url())
       .optional()
@@ -54,6 +56,8 @@ export type AgentConfig = Omit<
   'key' | 'keyFile' | 'keyEnv' | 'policy'
 > & {
   readonly key: string;
+  /** This file and the key's, which nothing that runs here needs to see. */
+  readonly ownFiles: readonly string[];
   readonly policy: z.output<typeof clusterPolicySchema>;
 };
 
@@ -75,9 +79,16 @@ export function loadAgentConfig(
   }
   const { key: _key, keyFile: _keyFile, keyEnv: _keyEnv, policy, ...config } = parsed.data;
   const [command = '', ...args] = config.runner.command;
+  const kinds = policy.kinds ?? [...jobKindsByDefault];
+  if (kinds.includes('command') && config.containers === undefined) {
+    throw new AgentConfigError(
+      `${file}: policy.kinds has command, but nothing says how commands are run: add containers: { engine, images }`,
+    );
+  }
   return {
     ...config,
     key: keyOf(parsed.data, folder, env),
+    ownFiles: [resolve(file), ...(_keyFile === undefined ? [] : [resolve(folder, _keyFile)])],
     stateDir: resolve(folder, config.stateDir),
     runner: {
       ...config.runner,
@@ -85,7 +96,7 @@ export function loadAgentConfig(
       command: [command.includes('/') ? resolve(folder, command) : command, ...args],
     },
     policy: {
-      kinds: policy.kinds ?? [...jobKinds],
+      kinds,
       labIds: policy.labIds ?? null,
       consortium: policy.consortium ?? true,
       gpusPerJobMax: policy.gpusPerJobMax ?? null,

@@ -14,6 +14,7 @@ import {
 import type { Executor } from '@beamtime/executors';
 import type { AgentConfig } from './agent-config.js';
 import { AttemptRun } from './attempt-run.js';
+import { type CommandPlace, commandPlace } from './command/command-attempt.js';
 import { declineOffer } from './decline-offer.js';
 import { Facility, Fenced, isPassing, KeyRefused, pause } from './facility.js';
 import { GpuSlots } from './gpu-slots.js';
@@ -42,6 +43,7 @@ export class Agent {
   private hurry = new AbortController();
   private tunnels: ServeTunnels | undefined;
   private draining = false;
+  private readonly commands: CommandPlace | undefined;
 
   constructor(
     private readonly config: AgentConfig,
@@ -51,6 +53,10 @@ export class Agent {
     this.facility = new Facility(config.facility.replace(/\/$/, ''), config.key);
     this.slots = new GpuSlots(config.gpus.count);
     this.cache = new InputCache(join(config.stateDir, 'cache'), config.cacheBytesMax);
+    this.commands =
+      config.containers === undefined
+        ? undefined
+        : commandPlace(config.containers, [...config.ownFiles, config.stateDir]);
   }
 
   /** Runs until stopped. Throws Fenced when a newer agent took over, KeyRefused when the key is of no use. */
@@ -244,6 +250,7 @@ export class Agent {
       gpuIndices,
       times: registration.times,
       tunnels: this.tunnels,
+      commands: this.commands,
       log: this.log,
     });
     const done = run.run().finally(() => {

@@ -11,15 +11,17 @@ import {
 } from '@beamtime/contracts';
 import { type Executor, outputFiles, type ProgramRef, type ProgramStatus } from '@beamtime/executors';
 import { AttemptReporter } from './attempt-reporter.js';
+import { CommandAttempt, type CommandPlace } from './command/command-attempt.js';
 import { type Facility, Fenced, pause } from './facility.js';
 import { FollowFile } from './follow-file.js';
 import { type InputCache, StagingFailed } from './input-cache.js';
 import { Lease } from './lease.js';
 import type { Log } from './log.js';
 import { type Outcome, outcomeOf, type StopWish } from './outcome.js';
+import { type Offer, whyNotAsOffered } from './own-policy.js';
 import { TakeOutputs } from './take-outputs.js';
 import type { ServeTunnels } from './tunnel/serve-tunnels.js';
-import { UploadFiles } from './upload-files.js';
+import { type AttemptAddress, UploadFiles } from './upload-files.js';
 
 /** What an attempt needs of its agent. */
 export interface RunPlace {
@@ -31,6 +33,8 @@ export interface RunPlace {
   readonly gpuIndices: readonly number[];
   readonly times: { readonly leaseTtlMs: number; readonly stopMarginMs: number };
   readonly tunnels: ServeTunnels;
+  /** Undefined where this cluster runs no commands. */
+  readonly commands: CommandPlace | undefined;
   readonly log: Log;
 }
 
@@ -52,6 +56,8 @@ export class AttemptRun {
   private readonly abort = new AbortController();
   private readonly reporter: AttemptReporter;
   private readonly outputs: TakeOutputs;
+  private readonly uploads: UploadFiles;
+  private commands: CommandAttempt | undefined;
   private wish: (StopWish & { sinceMs: number; told: boolean }) | undefined;
   private program: ProgramRef | undefined;
   private failedEvent: { code: string; detail: string } | undefined;
@@ -59,20 +65,22 @@ export class AttemptRun {
   private readonly serveToken = randomBytes(24).toString('base64url');
 
   constructor(
-    ref: { readonly jobId: string; readonly attempt: number },
+    private readonly offer: Offer,
     private readonly place: RunPlace,
   ) {
-    this.jobId = ref.jobId;
-    this.attempt = ref.attempt;
+    this.jobId = offer.jobId;
+    this.attempt = offer.attempt;
     this.lease = new Lease(performance.now(), place.times.leaseTtlMs, place.times.stopMarginMs);
-    const address = { ...ref, incarnation: place.incarnation };
-    const uploads = new UploadFiles(place.facility, address, this.workdir, join(this.home, 'outbox'));
-    this.reporter = new AttemptReporter(place.facility, address, this.abort.signal, (error) =>
+    this.uploads = new UploadFiles(place.facility, this.address, this.workdir, join(this.home, 'outbox'));
+    this.reporter = new AttemptReporter(place.facility, this.address, this.abort.signal, (error) =>
       this.leave(error as Error),
     );
-    this.outputs = new TakeOutputs(uploads, this.reporter, this.abort.signal, (...line) => this.say(...line));
+    this.outputs = new TakeOutputs(this.uploads, this.reporter, this.abort.signal, (...line) => this.say(...line));
   }
 
+  private get address(): AttemptAddress {
+    return { jobId: this.jobId, attempt: this.attempt, incarnation: this.place.incarnation };
+  }
   private get home(): string {
     return join(this.place.folder, `${this.jobId}.${this.attempt}`);
   }
@@ -118,6 +126,8 @@ export class AttemptRun {
 
   private async work(): Promise<Outcome> {
     const assignment = await this.accept();
+    const deceived = whyNotAsOffered(this.offer, assignment);
+    if (deceived !== null) return { state: 'failed', reason: deceived, retriable: false };
     await this.enter('staging');
     await this.stage(assignment);
     if (this.wish?.kind === 'cancel') return { state: 'cancelled', reason: this.wish.reason };
@@ -126,12 +136,13 @@ export class AttemptRun {
       jobId: this.jobId,
       attempt: this.attempt,
       kind: assignment.runner.kind,
+      ...(this.commands === undefined ? {} : { program: this.commands.program }),
       workdir: this.workdir,
       jobFile: join(this.home, 'job.json'),
       gpus: assignment.resources.gpus,
       gpuIndices: this.place.gpuIndices,
       env: assignment.runner.kind === 'serve' ? { [serveTokenVariable]: this.serveToken } : {},
-      maxSeconds: assignment.secondsLeft,
+      maxSeconds: this.secondsLeft(assignment),
     });
     if (!started.ok) return { state: 'failed', reason: started.error.detail, retriable: true };
     this.program = started.value;
@@ -141,9 +152,14 @@ export class AttemptRun {
       kind: assignment.runner.kind,
       status,
       wish: this.wish,
-      failed: this.failedEvent,
+      failed: this.commands?.failed ?? this.failedEvent,
       stderrTail: this.stderrTail,
     });
+  }
+
+  /** Never more than was offered, which this cluster's policy has admitted. */
+  private secondsLeft(assignment: AttemptAssignment): number {
+    return Math.min(assignment.secondsLeft, this.offer.resources.maxSeconds);
   }
 
   private async accept(): Promise<AttemptAssignment> {
@@ -174,13 +190,25 @@ export class AttemptRun {
     const inputs = [...assignment.inputs, ...(assignment.resume?.files ?? [])];
     await this.place.cache.stage(inputs, this.workdir, this.abort.signal);
     await writeFile(join(this.home, 'job.json'), JSON.stringify(assignment.runner));
+    if (assignment.runner.kind !== 'command') return;
+    const { commands } = this.place;
+    if (commands === undefined) throw new Error('this cluster runs no commands');
+    this.commands = new CommandAttempt(assignment.runner, commands, this.workdir, {
+      facility: this.place.facility,
+      address: this.address,
+      reporter: this.reporter,
+      uploads: this.uploads,
+      signal: this.abort.signal,
+      onRefused: (error) => this.leave(error),
+    });
+    await this.commands.stage();
   }
 
   /** Follows the program's output until it has ended and all of it is read. */
   private async follow(program: ProgramRef, assignment: AttemptAssignment): Promise<ProgramStatus> {
     const stdout = new FollowFile(join(this.workdir, outputFiles.stdout));
     const stderr = new FollowFile(join(this.workdir, outputFiles.stderr));
-    const endsAtMs = performance.now() + assignment.secondsLeft * 1000;
+    const endsAtMs = performance.now() + this.secondsLeft(assignment) * 1000;
     for (;;) {
       this.abort.signal.throwIfAborted();
       const status = await this.place.executor.poll(program);
@@ -210,6 +238,10 @@ export class AttemptRun {
   }
 
   private async takeLine(line: string): Promise<void> {
+    if (this.commands !== undefined) {
+      this.commands.takeLine(line);
+      return;
+    }
     const event = readEvent(line, this.jobId, this.attempt);
     if (event === undefined) {
       if (line !== '') this.reporter.log('stdout', `${line}\n`);
@@ -238,7 +270,9 @@ export class AttemptRun {
   private async end(outcome: Outcome): Promise<void> {
     const { state, reason, exitCode, retriable } = outcome;
     if (state === 'succeeded') await this.enter('finalizing');
+    if (state === 'succeeded') await this.commands?.deliver();
     const missing = await this.outputs.settled();
+    await this.commands?.settle();
     await this.reporter.flush();
     if (missing !== undefined && state === 'succeeded') {
       await this.reportFailure(missing);

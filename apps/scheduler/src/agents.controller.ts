@@ -3,12 +3,14 @@ import {
   commitArtifact,
   commitCheckpoint,
   commitEvaluation,
+  commitOutputs,
   commitResumable,
   declineAttempt,
   type InputOf,
   type ResponseOf,
   registerAgent,
   reportAttempt,
+  reportCommands,
   reportEvents,
   reportLogs,
   requestUploads,
@@ -31,6 +33,7 @@ import {
   CommitFiles,
   LEASE_TIMES,
   type LeaseTimes,
+  RecordCommands,
   RecordEvents,
   RecordLogs,
   RegisterAgent,
@@ -56,6 +59,7 @@ export class AgentsController {
     @Inject(RecordEvents) private readonly events: RecordEvents,
     @Inject(CommitFiles) private readonly files: CommitFiles,
     @Inject(CommitEvaluation) private readonly evaluations: CommitEvaluation,
+    @Inject(RecordCommands) private readonly commands: RecordCommands,
     @Inject(LEASE_TIMES) private readonly times: LeaseTimes,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
@@ -101,7 +105,7 @@ export class AgentsController {
 
   @Endpoint(declineAttempt)
   async decline(@Input() input: InputOf<typeof declineAttempt>, @Agent() agent: AgentPrincipal) {
-    unwrap(await this.offers.decline(claim(agent, input), input.body.reason));
+    unwrap(await this.offers.decline(claim(agent, input), input.body.reason, input.body.code));
     return {};
   }
 
@@ -173,6 +177,22 @@ export class AgentsController {
     @Agent() agent: AgentPrincipal,
   ): Promise<ResponseOf<typeof commitArtifact>> {
     return unwrap(await this.files.commitArtifact(claim(agent, input), input.body));
+  }
+
+  @Endpoint(reportCommands)
+  async reportCommands(
+    @Input() input: InputOf<typeof reportCommands>,
+    @Agent() agent: AgentPrincipal,
+  ): Promise<ResponseOf<typeof reportCommands>> {
+    return unwrap(await this.commands.report(claim(agent, input), input.body));
+  }
+
+  @Endpoint(commitOutputs)
+  async outputs(
+    @Input() input: InputOf<typeof commitOutputs>,
+    @Agent() agent: AgentPrincipal,
+  ): Promise<ResponseOf<typeof commitOutputs>> {
+    return unwrap(await this.commands.commit(claim(agent, input), input.body.outputs));
   }
 }
 

@@ -21,6 +21,7 @@ import {
   hasLabRole,
   hasRole,
   Input,
+  labsOf,
   Person,
   type PersonPrincipal,
   unwrap,
@@ -63,13 +64,17 @@ export class JobsController {
   }
 
   @Endpoint(showJob)
-  async show(@Input() input: InputOf<typeof showJob>): Promise<ResponseOf<typeof showJob>> {
+  async show(
+    @Input() input: InputOf<typeof showJob>,
+    @Person() caller: PersonPrincipal,
+  ): Promise<ResponseOf<typeof showJob>> {
     const job = await this.known(input.params.jobId);
     const [history, runner] = await Promise.all([
       this.jobs.attemptsOf(job.jobId),
       this.jobs.runnerOf(job.jobId),
     ]);
-    return { ...job, history, runner };
+    // Everybody sees the jobs; somebody's own programs, and the variables they get, are for their lab.
+    return { ...job, history, runner: mayRead(caller, job) ? runner : { kind: job.kind } };
   }
 
   @Endpoint(cancelJob)
@@ -131,6 +136,15 @@ export class JobsController {
 
 function noJob(jobId: string): never {
   deny('resource.not-found', `There is no job ${jobId}`);
+}
+
+function mayRead(caller: PersonPrincipal, job: JobView): boolean {
+  return (
+    job.kind !== 'command' ||
+    hasRole(caller, 'secretariat') ||
+    job.submittedBy === caller.personId ||
+    (labsOf(caller) as (string | null)[]).includes(job.labId)
+  );
 }
 
 function mayCancel(caller: PersonPrincipal, job: JobRecord): boolean {

@@ -13,6 +13,7 @@
  */
 import { z } from 'zod';
 import { clusterInventorySchema, clusterPolicySchema } from './clusters.js';
+import { commandJob } from './command-job.js';
 import { endpoint, idText, isoTime, sha256Text } from './endpoint.js';
 import { evaluationResult, numericsReceipt, runnerEvent } from './runner-event.js';
 import { localName, runnerJob, workdirPath } from './runner-job.js';
@@ -133,7 +134,7 @@ export const acceptAttempt = endpoint({
   params: attemptParams,
   body: z.object({ incarnation }),
   response: z.object({
-    runner: runnerJob,
+    runner: z.union([runnerJob, commandJob]),
     inputs: z.array(stagedInputSchema),
     resume: z
       .object({ step: z.number().int(), files: z.array(stagedInputSchema) })
@@ -154,7 +155,14 @@ export const declineAttempt = endpoint({
   access: agentAccess,
   summary: "Refuse an offer: the cluster's own policy has the last word",
   params: attemptParams,
-  body: z.object({ incarnation, reason: z.string().max(500) }),
+  body: z.object({
+    incarnation,
+    reason: z.string().max(500),
+    code: z
+      .enum(['policy', 'capacity', 'draining'])
+      .default('policy')
+      .describe('capacity: it has fewer GPUs than the offer and what it runs; draining: it takes nothing now'),
+  }),
   response: z.object({}),
   errors: fencing,
 });

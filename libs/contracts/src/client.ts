@@ -61,7 +61,9 @@ const defaultTimeoutMs = 30_000;
 /** Fills `:name` in the path and appends the query; throws on a missing parameter. */
 export function urlOf(baseUrl: string, spec: EndpointSpec, input: RawInput): string {
   const params = (input.params ?? {}) as Record<string, unknown>;
-  const path = spec.path.replace(/:([A-Za-z]+)/g, (_, name: string) => {
+  // `\\:` is a colon of the path itself.
+  const path = spec.path.replace(/\\:|:([A-Za-z]+)/g, (_, name: string | undefined) => {
+    if (name === undefined) return ':';
     const value = params[name];
     if (value === undefined) throw new TypeError(`${spec.id}: missing path parameter ${name}`);
     return encodeURIComponent(String(value));

@@ -5,7 +5,9 @@ import { runnerJob, runnerJobSchemaName } from './runner-job.js';
 
 /** Jobs as people see them. What an agent says and hears is in `agent-protocol.ts`. */
 
-export const jobKinds = ['train', 'serve', 'infer', 'capture', 'evaluate'] as const;
+export const jobKinds = ['train', 'serve', 'infer', 'capture', 'evaluate', 'command'] as const;
+/** What a cluster takes unless its operator says otherwise: programs that others bring only where they are wished for. */
+export const jobKindsByDefault = ['train', 'serve', 'infer', 'capture', 'evaluate'] as const;
 export const jobKindSchema = z.enum(jobKinds);
 export type JobKind = z.infer<typeof jobKindSchema>;
 

@@ -32,3 +32,8 @@ export { RunCycle } from './run-cycle.js';
 export { Scheduler } from './scheduler.js';
 export { SchedulingModule, type SchedulingOptions } from './scheduling.module.js';
 export { type JobSubmission, SubmitJob, type SubmittedJob } from './submit-job.js';
+export { CreateTask, type TaskOwner } from './tasks/create-task.js';
+export { type TaskFault, wishesOf } from './tasks/plan-task.js';
+export { ReadTasks, type TaskReader } from './tasks/read-tasks.js';
+export { RecordCommands } from './tasks/record-commands.js';
+export { Spaces } from './tasks/spaces.js';

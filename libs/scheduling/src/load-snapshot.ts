@@ -5,6 +5,7 @@ import type { ClusterState } from './domain/cluster-lifecycle.js';
 import { entitlements } from './domain/entitlements.js';
 import { decayed } from './domain/gpu-seconds.js';
 import type { JobKind, Snapshot, SnapshotCluster, WaitingJob } from './domain/snapshot.js';
+import { type CapacityTrust, fullTrust, trustedGpus } from './domain/trusted-capacity.js';
 
 /** Jobs considered per decision; the next decision follows within the second. */
 const waitingPerDecision = 20_000;
@@ -19,7 +20,11 @@ export async function loadClusters(tx: Tx): Promise<SnapshotCluster[]> {
     state: ClusterState;
     inventory: ClusterInventory | null;
     policy: ClusterPolicy | null;
-  }>('SELECT id, name, lab_id, state, inventory, policy FROM scheduling.cluster ORDER BY id');
+    trust: CapacityTrust | null;
+    now: Date;
+  }>(
+    'SELECT id, name, lab_id, state, inventory, policy, trust, now() FROM scheduling.cluster ORDER BY id',
+  );
   const busy = await tx.rows<{ cluster_id: string; owner: string; gpus: string }>(
     `SELECT cluster_id, owner, sum(gpus) AS gpus FROM scheduling.attempt WHERE state IN (${live})
      GROUP BY cluster_id, owner`,
@@ -33,7 +38,7 @@ export async function loadClusters(tx: Tx): Promise<SnapshotCluster[]> {
       row.inventory === null || row.policy === null
         ? null
         : {
-            gpus: row.inventory.gpus,
+            gpus: trustedGpus(row.inventory.gpus, row.trust ?? fullTrust, row.now.getTime()),
             gpuType: row.inventory.gpuType,
             gpuMemoryMiB: row.inventory.gpuMemoryMiB,
             policy: row.policy,

@@ -5,6 +5,7 @@ import { EndAttempt } from './end-attempt.js';
 import { LEASE_TIMES, type LeaseTimes } from './ports.js';
 import { findAttempt, lockJob } from './postgres/job-records.js';
 import { settleClusterState } from './settle-cluster-state.js';
+import { doubtSilentCapacity } from './trust-capacity.js';
 
 const held = heldStates.map((state) => `'${state}'`).join(', ');
 /** Per sweep; the next one follows within the second. */
@@ -41,7 +42,7 @@ export class Sweep {
   }
 
   private async end(leadership: Leadership, due: { job_id: string; number: number }): Promise<void> {
-    await this.transactor.do(async (tx) => {
+    const lapsed = await this.transactor.do(async (tx) => {
       await requireEpoch(tx, leadership);
       const job = await lockJob(tx, due.job_id);
       const still = await tx.row<{ state: AttemptState }>(
@@ -51,7 +52,7 @@ export class Sweep {
         [due.job_id, due.number, this.times.skewMs],
       );
       const attempt = await findAttempt(tx, due.job_id, due.number);
-      if (job === undefined || still === undefined || attempt === undefined) return;
+      if (job === undefined || still === undefined || attempt === undefined) return undefined;
       const offered = attempt.state === 'offered';
       if (offered) await avoid(tx, job.id, attempt.cluster_id, 'it did not take the offer in time');
       await this.endAttempt.end(tx, job, attempt, {
@@ -63,7 +64,10 @@ export class Sweep {
         retriable: true,
         actor: 'scheduler',
       });
+      return offered ? attempt : undefined;
     });
+    if (lapsed === undefined) return;
+    await this.transactor.do((tx) => doubtSilentCapacity(tx, lapsed.cluster_id, lapsed.gpus));
   }
 
   private async settleClusters(leadership: Leadership): Promise<void> {

@@ -60,7 +60,7 @@ export class LocalExecutor implements Executor {
   }
 
   async start(spec: ProgramSpec): Promise<Result<ProgramRef, CannotStart>> {
-    const [command, ...args] = this.options.command;
+    const [command, ...args] = spec.program ?? this.options.command;
     if (command === undefined)
       return err(problem('executor.cannot-start', 'No runner command is configured'));
     const child = this.spawn(

@@ -1,5 +1,7 @@
 import {
   type AttemptAssignment,
+  commandJob,
+  commandJobSchemaName,
   type FileEntry,
   type ProblemCode,
   runnerJob,
@@ -15,12 +17,24 @@ import { EndAttempt } from '../end-attempt.js';
 import { JOB_FILES, type JobFiles, LEASE_TIMES, type LeaseTimes } from '../ports.js';
 import { appendHistory, type JobRecord } from '../postgres/job-records.js';
 import { avoid } from '../sweep.js';
+import { doubtCapacity } from '../trust-capacity.js';
 import { type AttemptClaim, fenced, holdAttempt } from './fence.js';
 
 interface Taken {
   readonly job: JobRecord;
   readonly runner: Record<string, unknown>;
   readonly inputs: readonly FileEntry[];
+}
+
+function jobFile(
+  job: JobRecord,
+  attempt: number,
+  template: Record<string, unknown>,
+): AttemptAssignment['runner'] {
+  const head = { ...template, jobId: job.id, attempt };
+  return job.kind === 'command'
+    ? commandJob.parse({ ...head, schema: commandJobSchemaName })
+    : runnerJob.parse({ ...head, schema: runnerJobSchemaName });
 }
 
 /** An agent takes an offer: its lease begins, and it hears what to stage and run. Asked again, it hears it again. */
@@ -39,12 +53,7 @@ export class AcceptAttempt {
     const { job, runner, inputs } = taken.value;
     const resume = job.resumable;
     return ok({
-      runner: runnerJob.parse({
-        ...runner,
-        schema: runnerJobSchemaName,
-        jobId: job.id,
-        attempt: claim.attempt,
-      }),
+      runner: jobFile(job, claim.attempt, runner),
       inputs: await this.staged(inputs, ''),
       resume:
         resume === null
@@ -111,8 +120,12 @@ export class AcceptAttempt {
   }
 
   /** The cluster's own policy refuses: the job goes elsewhere, and to this cluster not again for a while. */
-  decline(claim: AttemptClaim, reason: string): Promise<Result<void, Problem<ProblemCode>>> {
-    return this.transactor.run(async (tx) => {
+  async decline(
+    claim: AttemptClaim,
+    reason: string,
+    code: 'policy' | 'capacity' | 'draining' = 'policy',
+  ): Promise<Result<void, Problem<ProblemCode>>> {
+    const gpus = await this.transactor.run<number, Problem<ProblemCode>>(async (tx) => {
       const held = await holdAttempt(tx, claim, (state) => state === 'offered');
       if (!held.ok) return held;
       const { job, attempt } = held.value;
@@ -124,7 +137,12 @@ export class AcceptAttempt {
         retriable: true,
         actor: claim.clusterId,
       });
-      return ok(undefined);
+      return ok(attempt.gpus);
     });
+    if (!gpus.ok) return gpus;
+    // By itself: the cluster's row is locked before its jobs, never after.
+    if (code === 'capacity')
+      await this.transactor.do((tx) => doubtCapacity(tx, claim.clusterId, gpus.value));
+    return ok(undefined);
   }
 }

@@ -12,7 +12,9 @@ import { Inject, Injectable } from '@nestjs/common';
 import { AgentBell } from '../agent-bell.js';
 import { heldStates } from '../domain/attempt-lifecycle.js';
 import { LEASE_TIMES, type LeaseTimes } from '../ports.js';
+import type { CapacityTrust } from '../domain/trusted-capacity.js';
 import { settleClusterState } from '../settle-cluster-state.js';
+import { restoreCapacity } from '../trust-capacity.js';
 import { refuseSuperseded, superseded } from './fence.js';
 
 export interface AgentSync {
@@ -65,9 +67,9 @@ export class SyncAgent {
     sync: AgentSync,
   ): Promise<Result<{ leases: AttemptRef[]; state: SyncAnswer['clusterState'] }, Problem<ProblemCode>>> {
     return this.transactor.run(async (tx) => {
-      const seen = await tx.row<{ id: string }>(
+      const seen = await tx.row<{ id: string; trust: CapacityTrust | null }>(
         `UPDATE scheduling.cluster SET last_seen_at = now(), inventory = $3, policy = $4, agent_draining = $5
-         WHERE id = $1 AND incarnation = $2 AND state <> 'retired' RETURNING id`,
+         WHERE id = $1 AND incarnation = $2 AND state <> 'retired' RETURNING id, trust`,
         [
           sync.clusterId,
           sync.incarnation,
@@ -79,12 +81,12 @@ export class SyncAgent {
       if (seen === undefined) {
         return err((await refuseSuperseded(tx, sync)) ?? superseded(sync.incarnation, 0));
       }
-      const rows = await tx.rows<{ job_id: string; number: number }>(
+      const rows = await tx.rows<{ job_id: string; number: number; gpus: number }>(
         `UPDATE scheduling.attempt a SET lease_expires_at = now() + $5 * interval '1 millisecond', renewed_at = now()
          FROM unnest($3::text[], $4::int[]) AS mine(job_id, number)
          WHERE a.job_id = mine.job_id AND a.number = mine.number AND a.cluster_id = $1 AND a.incarnation = $2
            AND a.state IN (${held})
-         RETURNING a.job_id, a.number`,
+         RETURNING a.job_id, a.number, a.gpus`,
         [
           sync.clusterId,
           sync.incarnation,
@@ -93,6 +95,10 @@ export class SyncAgent {
           this.times.leaseTtlMs,
         ],
       );
+      if (seen.trust !== null) {
+        const heldGpus = rows.reduce((sum, row) => sum + row.gpus, 0);
+        await restoreCapacity(tx, sync.clusterId, seen.trust, heldGpus);
+      }
       const state = await settleClusterState(tx, sync.clusterId, this.times.downAfterMs);
       return ok({ leases: rows.map((row) => ({ jobId: row.job_id, attempt: row.number })), state });
     });
