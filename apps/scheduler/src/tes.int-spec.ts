@@ -45,7 +45,8 @@ beforeAll(async () => {
   });
   await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve));
   webUrl = `http://127.0.0.1:${(web.address() as AddressInfo).port}`;
-  at = await schedulingForTest();
+  // Programs of other tests share the processors: a lease that a busy machine renews in time.
+  at = await schedulingForTest({ BEAMTIME_LEASE_TTL_MS: '10000' });
   const { cluster, agentKey } = await at.operator.call(registerCluster, {
     body: { labId: at.labId, name: `tasks-${randomUUID().slice(0, 8)}` },
   });
@@ -76,7 +77,7 @@ const show = (id: string, view: 'MINIMAL' | 'BASIC' | 'FULL' = 'FULL') =>
 
 async function ended(id: string): Promise<TesTask> {
   await expect
-    .poll(async () => (await show(id, 'MINIMAL')).state, { timeout: 30_000 })
+    .poll(async () => (await show(id, 'MINIMAL')).state, { timeout: 60_000 })
     .toMatch(/COMPLETE|ERROR|CANCELED|PREEMPTED/);
   return show(id);
 }
@@ -137,7 +138,7 @@ describe('a task', { timeout: 90_000 }, () => {
       Date.parse(log?.logs[0]?.end_time ?? ''),
     );
     expect(log?.outputs).toEqual([
-      { path: '/out/sorted.txt', url: `beamtime://${at.labId}/out/sorted.txt`, size_bytes: '38' },
+      { path: '/out/sorted.txt', url: `beamtime://${at.labId}/out/sorted.txt`, size_bytes: '39' },
       { path: '/out/first.txt', url: `${webUrl}/put/first`, size_bytes: '5' },
     ]);
     expect(task).toMatchObject({ name: 'three sources', tags: { workflow: 'w1' } });
@@ -169,7 +170,7 @@ describe('a task', { timeout: 90_000 }, () => {
     expect(missing.state).toBe('EXECUTOR_ERROR');
     expect(missing.logs?.[0]?.logs[0]?.exit_code).toBe(127);
     const killed = await run({ executors: [sh('kill -TERM $$')] });
-    expect(killed.logs?.[0]?.logs[0]?.exit_code).toBe(143);
+    expect(killed.logs?.map((log) => log.logs[0]?.exit_code)).toEqual([143]);
   });
 
   it('brings in a folder, and what a pattern of file names matches', async () => {
@@ -239,12 +240,12 @@ describe('a task', { timeout: 90_000 }, () => {
   });
 
   it('is cancelled at once where it waits, and by its agent where it runs', async () => {
+    const runs = await create({ executors: [sh('sleep 600')] });
+    await expect.poll(async () => (await show(runs, 'MINIMAL')).state, { timeout: 30_000 }).toBe('RUNNING');
     const waits = await create({
       executors: [sh('true')],
-      resources: { backend_parameters: { BEAMTIME_GPUS: '2', beamtime_priority: '-5' } },
+      resources: { backend_parameters: { BEAMTIME_GPUS: '2' } },
     });
-    const runs = await create({ executors: [sh('sleep 600')] });
-    await expect.poll(async () => (await show(runs, 'MINIMAL')).state, { timeout: 20_000 }).toBe('RUNNING');
     await at.researcher.call(tesCancelTask, { params: { id: waits } });
     expect((await ended(waits)).state).toBe('CANCELED');
     await at.researcher.call(tesCancelTask, { params: { id: runs } });
@@ -256,7 +257,7 @@ describe('a task', { timeout: 90_000 }, () => {
 
   it('whose agent is killed starts again, with a log entry for each attempt', async () => {
     const id = await create({ executors: [sh('echo begun; sleep 4; echo done')] });
-    await expect.poll(async () => (await show(id, 'MINIMAL')).state, { timeout: 20_000 }).toBe('RUNNING');
+    await expect.poll(async () => (await show(id, 'MINIMAL')).state, { timeout: 40_000 }).toBe('RUNNING');
     await agent.stop('SIGKILL');
     agent.start();
     const task = await ended(id);

@@ -52,6 +52,8 @@ export class LocalExecutor implements Executor {
   readonly kind = 'local';
   private readonly folder: string;
   private readonly ended = new Map<string, ProgramStatus>();
+  /** Programs of this process whose end it has not heard of yet. */
+  private readonly children = new Set<string>();
   private readonly watchers = new Map<string, ChildProcess>();
 
   constructor(private readonly options: LocalExecutorOptions) {
@@ -79,6 +81,7 @@ export class LocalExecutor implements Executor {
     const ref = { jobId: spec.jobId, attempt: spec.attempt, handle: JSON.stringify(process) };
     this.keep({ jobId: spec.jobId, attempt: spec.attempt, process });
     this.watch(ref, process);
+    this.children.add(ref.handle);
     child.once('exit', (exitCode, signal) => this.end(ref, exitCode, signal));
     // It may have ended while we looked at it.
     if (child.exitCode !== null || child.signalCode !== null) this.end(ref, child.exitCode, child.signalCode);
@@ -126,6 +129,8 @@ export class LocalExecutor implements Executor {
   async poll(program: ProgramRef): Promise<ProgramStatus> {
     const ended = this.ended.get(program.handle);
     if (ended !== undefined) return Promise.resolve(ended);
+    // A child of ours that is dead has an exit code, which we hear of in a moment.
+    if (this.children.has(program.handle)) return Promise.resolve({ state: 'running' });
     return Promise.resolve(isAlive(processOf(program)) ? { state: 'running' } : { state: 'vanished' });
   }
 
@@ -176,6 +181,7 @@ export class LocalExecutor implements Executor {
 
   private end(program: ProgramRef, exitCode: number | null, signal: string | null): void {
     if (this.ended.has(program.handle)) return;
+    this.children.delete(program.handle);
     this.ended.set(program.handle, { state: 'ended', exitCode, signal });
     // What it started and left behind goes too.
     void this.kill(program).then(() => this.dismissWatcher(program.handle));
