@@ -30,6 +30,22 @@ export const drainFile = 'drain';
 const retryBaseMs = 200;
 const retryMaxMs = 2_000;
 
+/**
+ * The facility dictates intervals, but not without bounds: a mistaken or malicious one must not put this agent to sleep,
+ * nor let it keep work for longer than an hour without being heard of.
+ */
+const boundsMs = { leaseTtlMs: 3_600_000, longPollMs: 120_000, pollIntervalMs: 60_000 } as const;
+
+export function boundedTimes(times: AgentTimes): AgentTimes {
+  const leaseTtlMs = Math.min(times.leaseTtlMs, boundsMs.leaseTtlMs);
+  return {
+    leaseTtlMs,
+    longPollMs: Math.min(times.longPollMs, boundsMs.longPollMs),
+    pollIntervalMs: Math.min(times.pollIntervalMs, boundsMs.pollIntervalMs, Math.floor(leaseTtlMs / 2)),
+    stopMarginMs: Math.min(times.stopMarginMs, leaseTtlMs),
+  };
+}
+
 type Registration = { incarnation: number; times: AgentTimes; gatewayUrls: readonly string[] };
 
 /** The agent of one cluster: dials out, takes what its policy admits, and never outlives a lease. */
@@ -43,6 +59,7 @@ export class Agent {
   private hurry = new AbortController();
   private tunnels: ServeTunnels | undefined;
   private draining = false;
+  private policy: AgentConfig['policy'];
   private readonly commands: CommandPlace | undefined;
 
   constructor(
@@ -50,6 +67,7 @@ export class Agent {
     private readonly executor: Executor,
     private readonly log: Log,
   ) {
+    this.policy = config.policy;
     this.facility = new Facility(config.facility.replace(/\/$/, ''), config.key);
     this.slots = new GpuSlots(config.gpus.count);
     this.cache = new InputCache(join(config.stateDir, 'cache'), config.cacheBytesMax);
@@ -85,6 +103,13 @@ export class Agent {
   drain(on = true): void {
     this.draining = on;
     this.log('info', on ? 'draining: nothing new is taken' : 'taking work again');
+    this.hurry.abort();
+  }
+
+  /** Takes over another policy; what runs already goes on, what is offered from now on is judged by it. */
+  adopt(policy: AgentConfig['policy']): void {
+    this.policy = policy;
+    this.log('info', 'another policy counts from now on', { policy });
     this.hurry.abort();
   }
 
@@ -142,7 +167,7 @@ export class Agent {
   }
 
   private async syncUntilStopped(registration: Registration): Promise<void> {
-    let { times } = registration;
+    let times = boundedTimes(registration.times);
     let failures = 0;
     while (!this.stopping.signal.aborted || this.runs.size > 0) {
       const sentAtMs = performance.now();
@@ -152,8 +177,8 @@ export class Agent {
         const answer = await this.syncOnce(registration.incarnation, times);
         if (failures > 0) this.log('info', 'the facility is back');
         failures = 0;
-        times = answer.times;
-        this.obey(answer, sentAtMs, registration);
+        times = boundedTimes(answer.times);
+        this.obey({ ...answer, times }, sentAtMs, registration);
       } catch (error) {
         if (this.hurry.signal.aborted) continue;
         if (!isPassing(error)) throw error;
@@ -196,9 +221,9 @@ export class Agent {
   }
 
   private offering(): { inventory: ClusterInventory; policy: AgentConfig['policy'] } {
-    const { gpus, policy } = this.config;
+    const { gpus } = this.config;
     return {
-      policy,
+      policy: this.policy,
       inventory: {
         gpus: gpus.count,
         gpuType: gpus.type,
@@ -228,10 +253,11 @@ export class Agent {
 
   private consider(offer: SyncAnswer['offers'][number], registration: Registration): void {
     if (this.runs.has(keyOf(offer)) || this.tunnels === undefined) return;
-    const refusal = refusalOf(offer, this.config.policy, {
+    const refusal = refusalOf(offer, this.policy, {
       gpus: this.slots.count,
       draining: this.isDraining(),
       hourUtc: new Date().getUTCHours(),
+      runsJob: [...this.runs.values()].some(({ run }) => run.jobId === offer.jobId),
     });
     if (refusal !== null) {
       void declineOffer(this.facility, offer, registration.incarnation, refusal, this.log);

@@ -75,7 +75,9 @@ export class AttemptRun {
     this.reporter = new AttemptReporter(place.facility, this.address, this.abort.signal, (error) =>
       this.leave(error as Error),
     );
-    this.outputs = new TakeOutputs(this.uploads, this.reporter, this.abort.signal, (...line) => this.say(...line));
+    this.outputs = new TakeOutputs(this.uploads, this.reporter, this.abort.signal, (...line) =>
+      this.say(...line),
+    );
   }
 
   private get address(): AttemptAddress {

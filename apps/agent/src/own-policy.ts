@@ -6,6 +6,8 @@ export interface OwnState {
   readonly gpus: number;
   readonly draining: boolean;
   readonly hourUtc: number;
+  /** Another attempt of the same job runs here. */
+  readonly runsJob?: boolean;
 }
 
 export interface Refusal {
@@ -19,6 +21,8 @@ export function refusalOf(offer: Offer, policy: ClusterPolicy, own: OwnState): R
   if (own.draining) return { code: 'draining', reason: 'the agent is draining' };
   const reason = againstPolicy(offer, policy, own);
   if (reason !== null) return { code: 'policy', reason };
+  if (own.runsJob === true)
+    return { code: 'policy', reason: 'an earlier attempt of this job has not ended here' };
   if (offer.resources.gpus > own.gpus)
     return { code: 'capacity', reason: `this cluster has only ${own.gpus} GPUs` };
   return null;

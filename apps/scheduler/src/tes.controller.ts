@@ -136,11 +136,7 @@ export class TesController {
   }
 
   /** A key runs for its allocation, which pays. A person runs for a lab of theirs, on its own share. */
-  private async ownerOf(
-    caller: TaskCaller,
-    wanted: string | null,
-    faults: TaskFault[],
-  ): Promise<TaskOwner> {
+  private async ownerOf(caller: TaskCaller, wanted: string | null, faults: TaskFault[]): Promise<TaskOwner> {
     const head = { submittedBy: caller.personId, readable: spacesOf(caller) };
     if (caller.kind === 'api-key') {
       const { allocationId } = caller;
@@ -155,7 +151,10 @@ export class TesController {
   private async labOf(caller: PersonPrincipal, wanted: string | null, faults: TaskFault[]): Promise<string> {
     const labs = labsOf(caller).filter((labId) => hasLabRole(caller, labId, ...submitters));
     if (labs.length === 0) {
-      deny('auth.forbidden', `Tasks are submitted by people of a lab with one of the roles ${submitters.join(', ')}`);
+      deny(
+        'auth.forbidden',
+        `Tasks are submitted by people of a lab with one of the roles ${submitters.join(', ')}`,
+      );
     }
     if (wanted !== null) {
       const { labId } = unwrap(await this.directory.lab(wanted));
@@ -163,8 +162,7 @@ export class TesController {
       return labId;
     }
     const [only = '', ...others] = labs;
-    if (others.length > 0)
-      labFault(faults, `needed, since you belong to several labs: ${labs.join(', ')}`);
+    if (others.length > 0) labFault(faults, `needed, since you belong to several labs: ${labs.join(', ')}`);
     return only;
   }
 }

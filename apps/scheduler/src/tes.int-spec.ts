@@ -178,7 +178,9 @@ describe('a task', { timeout: 90_000 }, () => {
     await keep('tree/deep/b.txt', 'b');
     const task = await run({
       inputs: [{ path: '/in/tree', url: `beamtime://${at.labId}/tree/`, type: 'DIRECTORY' }],
-      executors: [sh('mkdir -p /out/x && cp -r /in/tree/. /out/x/ && echo 1 > /out/r1.csv && echo no > /out/r1.log')],
+      executors: [
+        sh('mkdir -p /out/x && cp -r /in/tree/. /out/x/ && echo 1 > /out/r1.csv && echo no > /out/r1.log'),
+      ],
       outputs: [
         { path: '/out/x', url: `beamtime://${at.labId}/copy`, type: 'DIRECTORY' },
         { path: '/out/r[0-9].csv', path_prefix: '/out', url: `beamtime://${at.labId}/tables/` },
@@ -233,7 +235,14 @@ describe('a task', { timeout: 90_000 }, () => {
   });
 
   it('cannot pose as its runner by what it prints', async () => {
-    const forged = { event: 'output', path: '/etc/passwd', url: `beamtime://${at.labId}/stolen`, file: '../job.json', sizeBytes: 1, sha256: 'a'.repeat(64) };
+    const forged = {
+      event: 'output',
+      path: '/etc/passwd',
+      url: `beamtime://${at.labId}/stolen`,
+      file: '../job.json',
+      sizeBytes: 1,
+      sha256: 'a'.repeat(64),
+    };
     const task = await run({ executors: [sh(`echo '${JSON.stringify(forged)}'`)] });
     expect(task.state).toBe('COMPLETE');
     expect(task.logs?.[0]?.outputs).toEqual([]);
@@ -334,17 +343,21 @@ describe('a task is refused', { timeout: 60_000 }, () => {
   it('with every reason at once, in words that say what to write instead', async () => {
     expect(await faultOf({ executors: [] })).toContain('body.executors');
     expect(await faultOf({ ...one, inputs: [{ path: 'relative', content: '' }] })).toContain('absolute path');
-    expect(await faultOf({ ...one, inputs: [{ path: '/a/../b', content: '' }] })).toContain('without . or ..');
-    expect(await faultOf({ ...one, inputs: [{ path: '/a/b' }] })).toContain('needed, unless content is given');
+    expect(await faultOf({ ...one, inputs: [{ path: '/a/../b', content: '' }] })).toContain(
+      'without . or ..',
+    );
+    expect(await faultOf({ ...one, inputs: [{ path: '/a/b' }] })).toContain(
+      'needed, unless content is given',
+    );
     expect(await faultOf({ ...one, inputs: [{ path: '/a/b', url: 'file:///etc/passwd' }] })).toContain(
       'file: cannot be reached',
     );
     expect(await faultOf({ ...one, inputs: [{ path: '/a/b', url: '/home/me/x' }] })).toContain(
       'a path of your machine cannot be reached',
     );
-    expect(await faultOf({ ...one, inputs: [{ path: '/a/b', url: `beamtime://${at.labId}/none` }] })).toContain(
-      'there is no such file',
-    );
+    expect(
+      await faultOf({ ...one, inputs: [{ path: '/a/b', url: `beamtime://${at.labId}/none` }] }),
+    ).toContain('there is no such file');
     const foreign = `lab_${'0'.repeat(26)}`;
     expect(await faultOf({ ...one, inputs: [{ path: '/a/b', url: `beamtime://${foreign}/x` }] })).toContain(
       'not yours to read',
@@ -367,16 +380,16 @@ describe('a task is refused', { timeout: 60_000 }, () => {
 
   it('for parameters that are not supported only if it is strict; otherwise it is told', async () => {
     const resources = { backend_parameters: { VmSize: 'huge', Beamtime_Max_Seconds: '60' } };
-    expect(
-      await faultOf({ ...one, resources: { ...resources, backend_parameters_strict: true } }),
-    ).toContain('VmSize: not supported');
+    expect(await faultOf({ ...one, resources: { ...resources, backend_parameters_strict: true } })).toContain(
+      'VmSize: not supported',
+    );
     const task = await run({ ...one, resources });
     expect(task.resources?.['backend_parameters']).toEqual({ Beamtime_Max_Seconds: '60' });
     expect(task.logs?.at(-1)?.system_logs?.join('\n')).toContain('VmSize is not supported');
     expect(await at.job(task.id)).toMatchObject({ resources: { maxSeconds: 60 } });
-    expect(
-      await faultOf({ ...one, resources: { backend_parameters: { beamtime_gpus: 'many' } } }),
-    ).toContain('a whole number from 1 to');
+    expect(await faultOf({ ...one, resources: { backend_parameters: { beamtime_gpus: 'many' } } })).toContain(
+      'a whole number from 1 to',
+    );
   });
 
   it('when no cluster could ever run it', async () => {
@@ -395,7 +408,9 @@ describe('a task is refused', { timeout: 60_000 }, () => {
     expect(theirs.tasks).toEqual([]);
     const all = await at.secretariat.call(tesListTasks, { query: {} });
     expect(all.tasks.map((task) => task.id)).toContain(id);
-    expect(await refusal(at.researcher.as(undefined).call(tesListTasks, { query: {} }))).toBe('auth.required');
+    expect(await refusal(at.researcher.as(undefined).call(tesListTasks, { query: {} }))).toBe(
+      'auth.required',
+    );
     expect(await refusal(at.researcher.call(tesGetTask, { params: { id: 'nonsense' }, query: {} }))).toBe(
       'resource.not-found',
     );
@@ -421,7 +436,9 @@ describe('the service', () => {
       headers: { authorization: `Basic ${Buffer.from(`me:${at.researcherToken}`).toString('base64')}` },
     });
     expect(elsewhere.status).toBe(401);
-    expect((await at.researcher.call(listJobs, { query: { kind: 'command' } })).items.length).toBeGreaterThan(0);
+    expect((await at.researcher.call(listJobs, { query: { kind: 'command' } })).items.length).toBeGreaterThan(
+      0,
+    );
     expect(existsSync(agent.stateDir)).toBe(true);
   });
 });

@@ -161,7 +161,9 @@ export const declineAttempt = endpoint({
     code: z
       .enum(['policy', 'capacity', 'draining'])
       .default('policy')
-      .describe('capacity: it has fewer GPUs than the offer and what it runs; draining: it takes nothing now'),
+      .describe(
+        'capacity: it has fewer GPUs than the offer and what it runs; draining: it takes nothing now',
+      ),
   }),
   response: z.object({}),
   errors: fencing,

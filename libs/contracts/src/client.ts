@@ -99,6 +99,16 @@ async function problemOf(response: Response): Promise<Error> {
   return new UnreachableError(`HTTP ${response.status} from ${response.url}: ${text.slice(0, 300)}`);
 }
 
+/** The JSON of an answer; what a proxy sends in its place is no answer of the facility. */
+function jsonOf(text: string, spec: EndpointSpec): unknown {
+  if (text === '') return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new UnreachableError(`${spec.id}: the answer is not JSON: ${text.slice(0, 200)}`);
+  }
+}
+
 /** A typed HTTP client for every endpoint in this package; runs in browsers and Node. */
 export function createApiClient(baseUrl: string, token?: string): ApiClient {
   async function raw(spec: EndpointSpec, input: RawInput, options: CallOptions = {}): Promise<Response> {
@@ -141,7 +151,7 @@ export function createApiClient(baseUrl: string, token?: string): ApiClient {
       const response = await raw(spec, input, options);
       if (response.status === 204) return undefined as never;
       const text = await response.text();
-      const parsed = spec.response.safeParse(text === '' ? undefined : JSON.parse(text));
+      const parsed = spec.response.safeParse(jsonOf(text, spec));
       if (!parsed.success) {
         throw new UnreachableError(`${spec.id}: the answer does not fit its schema: ${parsed.error.message}`);
       }

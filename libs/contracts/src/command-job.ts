@@ -43,7 +43,7 @@ export const containerPath = z
   .string()
   .min(2)
   .max(1_000)
-  .regex(/^\/[^\u0000-\u001f\u007f,:"'\\]+$/, 'an absolute path without , : " \' \\ or control characters')
+  .regex(/^\/[^\p{Cc},:"'\\]+$/u, 'an absolute path without , : " \' \\ or control characters')
   .refine((path) => !path.split('/').some((part) => part === '..' || part === '.'), 'a path without . or ..')
   .describe('Absolute, as the commands see it');
 
@@ -53,7 +53,10 @@ export const imageName = z
   .string()
   .min(1)
   .max(500)
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._\-/:@+]*$/, 'a name of a container image, such as docker.io/library/debian:12');
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._\-/:@+]*$/,
+    'a name of a container image, such as docker.io/library/debian:12',
+  );
 
 export const commandExecutor = z.strictObject({
   image: imageName,
@@ -117,7 +120,11 @@ export const commandResult = z.object({
   index: z.number().int().min(0).max(commandLimits.executors),
   startedAt: isoTime,
   endedAt: isoTime.nullable(),
-  exitCode: z.number().int().nullable().describe('128 + number of the signal that ended it; null while it runs'),
+  exitCode: z
+    .number()
+    .int()
+    .nullable()
+    .describe('128 + number of the signal that ended it; null while it runs'),
   stdoutTail: z.string().max(commandLimits.tailChars),
   stderrTail: z.string().max(commandLimits.tailChars),
 });
@@ -151,7 +158,8 @@ export const reportCommands = endpoint({
   method: 'POST',
   path: '/agent/attempts/:jobId/:attempt/commands',
   access: agentAccess,
-  summary: 'What the commands of an attempt have done so far, whole each time; an older report changes nothing',
+  summary:
+    'What the commands of an attempt have done so far, whole each time; an older report changes nothing',
   params: attemptParams,
   body: z.object({
     incarnation,
@@ -189,5 +197,11 @@ export const commitOutputs = endpoint({
   }),
   response: z.object({ committed: z.boolean() }),
   bodyLimitBytes: 8_388_608,
-  errors: [...fencing, 'object-store.not-found', 'object-store.checksum-mismatch', 'limit.exceeded', 'auth.forbidden'],
+  errors: [
+    ...fencing,
+    'object-store.not-found',
+    'object-store.checksum-mismatch',
+    'limit.exceeded',
+    'auth.forbidden',
+  ],
 });

@@ -13,15 +13,16 @@ export const filesPerSpaceMax = 100_000;
 export const spaceUrl = z
   .string()
   .max(1_200)
-  .regex(/^beamtime:\/\/((lab|alc)_[0-9a-hjkmnp-tv-z]{26})\/.+$/, 'beamtime://lab_…/path or beamtime://alc_…/path')
+  .regex(
+    /^beamtime:\/\/((lab|alc)_[0-9a-hjkmnp-tv-z]{26})\/.+$/,
+    'beamtime://lab_…/path or beamtime://alc_…/path',
+  )
   .refine((url) => isSoundPath(url.slice('beamtime://'.length)), 'a path without empty parts, . and ..')
   .describe('beamtime://SPACE/path');
 
 function isSoundPath(text: string): boolean {
   return (
-    text.split('/').every((part) => part !== '' && part !== '.' && part !== '..') &&
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: refusing them is the purpose.
-    !/[\u0000-\u001f\u007f]/.test(text)
+    text.split('/').every((part) => part !== '' && part !== '.' && part !== '..') && !/\p{Cc}/u.test(text)
   );
 }
 
@@ -35,7 +36,11 @@ export function partsOfSpaceUrl(url: string): { readonly space: string; readonly
 const caller = { kind: 'person-or-api-key' } as const;
 const announced = z.object({
   url: spaceUrl,
-  sizeBytes: z.number().int().min(0).max(5 * 1024 ** 3),
+  sizeBytes: z
+    .number()
+    .int()
+    .min(0)
+    .max(5 * 1024 ** 3),
   sha256: sha256Text,
 });
 export const spaceFileSchema = z

@@ -116,7 +116,11 @@ export const tesTaskLogSchema = z.object({
   start_time: z.string().optional(),
   end_time: z.string().optional(),
   outputs: z.array(
-    z.object({ url: z.string(), path: z.string(), size_bytes: z.string().describe('A whole number as text') }),
+    z.object({
+      url: z.string(),
+      path: z.string(),
+      size_bytes: z.string().describe('A whole number as text'),
+    }),
   ),
   system_logs: z.array(z.string()).optional().describe('Only in the view FULL'),
 });

@@ -22,9 +22,7 @@ export async function loadClusters(tx: Tx): Promise<SnapshotCluster[]> {
     policy: ClusterPolicy | null;
     trust: CapacityTrust | null;
     now: Date;
-  }>(
-    'SELECT id, name, lab_id, state, inventory, policy, trust, now() FROM scheduling.cluster ORDER BY id',
-  );
+  }>('SELECT id, name, lab_id, state, inventory, policy, trust, now() FROM scheduling.cluster ORDER BY id');
   const busy = await tx.rows<{ cluster_id: string; owner: string; gpus: string }>(
     `SELECT cluster_id, owner, sum(gpus) AS gpus FROM scheduling.attempt WHERE state IN (${live})
      GROUP BY cluster_id, owner`,

@@ -4,7 +4,7 @@ import { link, lstat, mkdir, readdir, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { type CommandEvent, type CommandOutput, commandLimits } from '@beamtime/contracts';
-import { type Mount, hostPath } from './plan-mounts.js';
+import { hostPath, type Mount } from './plan-mounts.js';
 import { fitsPattern, folderBeforeWildcards, hasWildcards } from './posix-pattern.js';
 
 type OutputEvent = Extract<CommandEvent, { event: 'output' }>;
@@ -88,7 +88,9 @@ async function take(from: string, to: string, path: string, realRoot: string): P
   });
   if (!found.isFile())
     throw new OutputFault(
-      found.isDirectory() ? `${path} is a folder; declare its type as DIRECTORY` : `${path} is no regular file`,
+      found.isDirectory()
+        ? `${path} is a folder; declare its type as DIRECTORY`
+        : `${path} is no regular file`,
     );
   await link(from, to);
   // What was linked is what counts, should somebody have been quick.

@@ -64,7 +64,9 @@ export class CommandAttempt {
 
   /** Puts the settings beside the job file, and fetches what lies on the web. */
   async stage(): Promise<void> {
-    await writeFile(join(dirname(this.workdir), 'commands.json'), JSON.stringify(this.place), { mode: 0o600 });
+    await writeFile(join(dirname(this.workdir), 'commands.json'), JSON.stringify(this.place), {
+      mode: 0o600,
+    });
     const { hosts, downloadBytesMax } = this.place.containers;
     const allowed = { hosts, bytesMax: downloadBytesMax };
     await fetchInputs(this.job.downloads, join(this.workdir, commandRoot), allowed, this.link.signal);

@@ -135,13 +135,17 @@ export class CommandRunner {
     this.toldChars += text.length;
     this.say({ event: 'text', stream, text });
     if (this.toldChars > toldCharsMax)
-      this.say({ event: 'notice', text: `only the first ${toldCharsMax} characters of output are in the log` });
+      this.say({
+        event: 'notice',
+        text: `only the first ${toldCharsMax} characters of output are in the log`,
+      });
   }
 
   private shared(path: string | null, what: string): string | null {
     if (path === null) return null;
     const host = hostPath(this.root, this.mounts, path);
-    if (host === undefined) throw new Error(`${what} ${path} is no input and in no folder that the task shares`);
+    if (host === undefined)
+      throw new Error(`${what} ${path} is no input and in no folder that the task shares`);
     return host;
   }
 

@@ -66,7 +66,11 @@ describe('the command line of a container engine', () => {
     expect(has(invocationOf(settings('docker'), run).args, '--gpus', '"device=0,3"')).toBe(true);
     expect(has(invocationOf(settings('docker'), run).args, '--user', '1000:1000')).toBe(true);
     expect(has(invocationOf(settings('podman'), run).args, '--device', 'nvidia.com/gpu=3')).toBe(true);
-    const own = settings('podman', { command: ['/opt/podman', '--runtime', 'runc'], runOptions: ['--tls'], network: true });
+    const own = settings('podman', {
+      command: ['/opt/podman', '--runtime', 'runc'],
+      runOptions: ['--tls'],
+      network: true,
+    });
     const { program, args, remove } = invocationOf(own, run);
     expect([program, ...args.slice(0, 3)]).toEqual(['/opt/podman', '--runtime', 'runc', 'run']);
     expect(has(args, '--network', 'bridge')).toBe(true);
@@ -176,7 +180,9 @@ describe('what the commands of a task share', () => {
       fc.property(fc.string(), (text) => {
         const parsed = containerPath.safeParse(`/${text}`);
         if (!parsed.success) return;
-        expect(new URL(`file:///work/root${parsed.data.replace(/[?#%]/g, '_')}`).pathname).toMatch(/^\/work\/root\//);
+        expect(new URL(`file:///work/root${parsed.data.replace(/[?#%]/g, '_')}`).pathname).toMatch(
+          /^\/work\/root\//,
+        );
       }),
     );
     for (const path of ['/..', '/a/../../etc', '/a/./b', 'a', '/', '/a,dst=/etc', '/a:/b', '/a\nb'])
@@ -202,10 +208,14 @@ describe('a pattern of file names', () => {
 
   it('without wildcards matches itself only', () => {
     fc.assert(
-      fc.property(fc.stringMatching(/^[a-z.+(){}|^$-]{1,12}$/), fc.stringMatching(/^[a-z.+(){}|^$-]{1,12}$/), (a, b) => {
-        expect(fitsPattern(`/${a}`, `/${a}`)).toBe(true);
-        if (a !== b) expect(fitsPattern(`/${a}`, `/${b}`)).toBe(false);
-      }),
+      fc.property(
+        fc.stringMatching(/^[a-z.+(){}|^$-]{1,12}$/),
+        fc.stringMatching(/^[a-z.+(){}|^$-]{1,12}$/),
+        (a, b) => {
+          expect(fitsPattern(`/${a}`, `/${a}`)).toBe(true);
+          if (a !== b) expect(fitsPattern(`/${a}`, `/${b}`)).toBe(false);
+        },
+      ),
     );
   });
 });

@@ -26,10 +26,13 @@ async function main(): Promise<number> {
     return commandExitCodes.badInput;
   }
   const job = commandJob.parse(JSON.parse(readFileSync(file, 'utf8')));
-  const settings = runnerSettings.parse(JSON.parse(readFileSync(join(dirname(file), 'commands.json'), 'utf8')));
+  const settings = runnerSettings.parse(
+    JSON.parse(readFileSync(join(dirname(file), 'commands.json'), 'utf8')),
+  );
   const runner = new CommandRunner(job, settings, workdir, say);
   // Commands cannot save their state: asked to, they end, and start again elsewhere.
-  for (const signal of ['SIGTERM', 'SIGUSR1', 'SIGINT'] as const) process.on(signal, () => runner.stop(signal));
+  for (const signal of ['SIGTERM', 'SIGUSR1', 'SIGINT'] as const)
+    process.on(signal, () => runner.stop(signal));
   return runner.run();
 }
 

@@ -1,5 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, constants, createWriteStream, openSync, rmSync, type WriteStream, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  createWriteStream,
+  openSync,
+  rmSync,
+  type WriteStream,
+  writeFileSync,
+} from 'node:fs';
 import { mkdir, realpath } from 'node:fs/promises';
 import { constants as osConstants } from 'node:os';
 import { dirname } from 'node:path';
@@ -100,7 +108,10 @@ export class RunningCommand {
     if (path === null) return undefined;
     await mkdir(dirname(path), { recursive: true });
     await this.requireInside(dirname(path));
-    const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW);
+    const fd = openSync(
+      path,
+      constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW,
+    );
     return createWriteStream('', { fd });
   }
 
@@ -112,13 +123,22 @@ export class RunningCommand {
   /** An earlier command may have put a link there that leads to files of this machine. */
   private async requireInside(folder: string): Promise<void> {
     const [real, root] = await Promise.all([realpath(folder), realpath(this.root)]);
-    if (real !== root && !real.startsWith(`${root}/`)) throw new Error(`${folder} leads out of the task's files`);
+    if (real !== root && !real.startsWith(`${root}/`))
+      throw new Error(`${folder} leads out of the task's files`);
   }
 }
 
 /** What an engine's program needs of this process; the command itself gets none of it, except without an engine. */
 function inherited(): NodeJS.ProcessEnv {
-  const names = ['PATH', 'HOME', 'LANG', 'XDG_RUNTIME_DIR', 'DOCKER_HOST', 'CONTAINER_HOST', 'APPTAINER_CACHEDIR'];
+  const names = [
+    'PATH',
+    'HOME',
+    'LANG',
+    'XDG_RUNTIME_DIR',
+    'DOCKER_HOST',
+    'CONTAINER_HOST',
+    'APPTAINER_CACHEDIR',
+  ];
   return Object.fromEntries(
     names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
   ) as NodeJS.ProcessEnv;

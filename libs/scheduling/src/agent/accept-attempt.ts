@@ -141,8 +141,7 @@ export class AcceptAttempt {
     });
     if (!gpus.ok) return gpus;
     // By itself: the cluster's row is locked before its jobs, never after.
-    if (code === 'capacity')
-      await this.transactor.do((tx) => doubtCapacity(tx, claim.clusterId, gpus.value));
+    if (code === 'capacity') await this.transactor.do((tx) => doubtCapacity(tx, claim.clusterId, gpus.value));
     return ok(undefined);
   }
 }

@@ -24,11 +24,19 @@ describe('the state of a task', () => {
     expect(taskStateOf({ ...none, job: 'running', attempt: 'offered' })).toBe('INITIALIZING');
     expect(taskStateOf({ ...none, job: 'running', attempt: 'staging' })).toBe('INITIALIZING');
     expect(taskStateOf({ ...none, job: 'running', attempt: 'finalizing' })).toBe('RUNNING');
-    expect(taskStateOf({ ...none, job: 'running', attempt: 'running', cancelRequested: true })).toBe('CANCELING');
-    expect(taskStateOf({ ...none, job: 'cancelled', attempt: 'cancelled', cancelRequested: true })).toBe('CANCELED');
+    expect(taskStateOf({ ...none, job: 'running', attempt: 'running', cancelRequested: true })).toBe(
+      'CANCELING',
+    );
+    expect(taskStateOf({ ...none, job: 'cancelled', attempt: 'cancelled', cancelRequested: true })).toBe(
+      'CANCELED',
+    );
     // Done before the wish to cancel was heard.
-    expect(taskStateOf({ ...none, job: 'succeeded', attempt: 'succeeded', cancelRequested: true })).toBe('COMPLETE');
-    expect(taskStateOf({ ...none, job: 'failed', attempt: 'failed', commandFailed: true })).toBe('EXECUTOR_ERROR');
+    expect(taskStateOf({ ...none, job: 'succeeded', attempt: 'succeeded', cancelRequested: true })).toBe(
+      'COMPLETE',
+    );
+    expect(taskStateOf({ ...none, job: 'failed', attempt: 'failed', commandFailed: true })).toBe(
+      'EXECUTOR_ERROR',
+    );
     expect(taskStateOf({ ...none, job: 'failed', attempt: 'lost' })).toBe('SYSTEM_ERROR');
     expect(taskStateOf({ ...none, job: 'failed', attempt: 'preempted' })).toBe('PREEMPTED');
   });

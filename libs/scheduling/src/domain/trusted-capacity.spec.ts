@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { afterAcceptance, afterRefusal, type CapacityTrust, fullTrust, trustedGpus } from './trusted-capacity.js';
+import {
+  afterAcceptance,
+  afterRefusal,
+  type CapacityTrust,
+  fullTrust,
+  trustedGpus,
+} from './trusted-capacity.js';
 
 const minuteMs = 60_000;
 /** Refuses an offer three times. */

@@ -43,12 +43,7 @@ export class CreateTask {
   ) {}
 
   /** Adds what is wrong with the task to `faults`; the app answers them all together. */
-  execute(
-    task: TesTaskRequest,
-    wishes: TaskWishes,
-    owner: TaskOwner,
-    faults: TaskFault[],
-  ): Promise<Created> {
+  execute(task: TesTaskRequest, wishes: TaskWishes, owner: TaskOwner, faults: TaskFault[]): Promise<Created> {
     return this.transactor.run(async (tx) => {
       const staged = await this.stage(tx, task, owner, faults);
       const command = commandOf(task, staged, owner.space, faults);

@@ -1,8 +1,8 @@
 import {
   type BodyOf,
   type commitOutputs,
-  partsOfSpaceUrl,
   type ProblemCode,
+  partsOfSpaceUrl,
   type reportCommands,
 } from '@beamtime/contracts';
 import { err, ok, type Problem, problem, type Result } from '@beamtime/kernel';
@@ -113,7 +113,8 @@ export class RecordCommands {
       const faults = await Promise.all(
         outputs.slice(at, at + parallelLooks).map(async (output) => {
           const there = await this.files.find(objectKeyOf(claim, output.sha256));
-          if (there === null) return problem('object-store.not-found', `${output.path} has not been uploaded`);
+          if (there === null)
+            return problem('object-store.not-found', `${output.path} has not been uploaded`);
           const same =
             there.sizeBytes === output.sizeBytes && (there.sha256 === null || there.sha256 === output.sha256);
           return same

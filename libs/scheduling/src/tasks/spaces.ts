@@ -1,8 +1,8 @@
 import {
   type FileEntry,
   filesPerSpaceMax,
-  partsOfSpaceUrl,
   type ProblemCode,
+  partsOfSpaceUrl,
   type SpaceFile,
 } from '@beamtime/contracts';
 import { err, ok, type Problem, problem, type Result } from '@beamtime/kernel';
