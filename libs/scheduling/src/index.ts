@@ -22,7 +22,7 @@ export type { JobRecord } from './postgres/job-records.js';
 export { schedulingSchema } from './postgres/scheduling-schema.js';
 export { ClusterViews } from './read/cluster-views.js';
 export { ExplainJob } from './read/explain-job.js';
-export { JobStream } from './read/job-stream.js';
+export { JobStream, type Streamed } from './read/job-stream.js';
 export { JobTraces } from './read/job-traces.js';
 export { JobViews } from './read/job-views.js';
 export { ShareViews } from './read/share-views.js';
