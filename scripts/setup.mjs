@@ -35,7 +35,12 @@ const pythonMinimum = [3, 10];
 const s3TestServer = ['moto[s3]==5.2.5', 'flask==3.1.3', 'flask-cors==6.0.5'];
 
 /** Clients of GA4GH TES, with which the scheduler's side of it is tested. */
-const tesTestClients = ['py-tes==1.1.4', 'pydantic-tes==0.4.0', 'openapi-schema-validator==0.6.3', 'PyYAML==6.0.2'];
+const tesTestClients = [
+  'py-tes==1.1.4',
+  'pydantic-tes==0.4.0',
+  'openapi-schema-validator==0.6.3',
+  'PyYAML==6.0.2',
+];
 
 /** A step that cannot go on: what went wrong, and what to do about it. */
 class SetupError extends Error {}
@@ -54,7 +59,12 @@ const steps = [
 ];
 if (process.env.npm_lifecycle_event === 'pretest') {
   steps.push({ name: 'S3 test server', isDone: hasS3TestServer, run: installS3TestServer, optional: true });
-  steps.push({ name: 'TES test clients', isDone: hasTesTestClients, run: installTesTestClients, optional: true });
+  steps.push({
+    name: 'TES test clients',
+    isDone: hasTesTestClients,
+    run: installTesTestClients,
+    optional: true,
+  });
 }
 
 async function main() {

@@ -194,7 +194,7 @@ export class SimulatedAgent {
   }
 
   /** Syncs until there is an offer for the job, or for any. */
-  async offer(jobId?: string, withinMs = 10_000): Promise<AttemptRef> {
+  async offer(jobId?: string, withinMs = 30_000): Promise<AttemptRef> {
     for (const deadlineMs = Date.now() + withinMs; Date.now() < deadlineMs; ) {
       const { offers } = await this.sync();
       const found = offers.find((offer) => jobId === undefined || offer.jobId === jobId);

@@ -1,5 +1,13 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommandEvent, CommandJob } from '@beamtime/contracts';
@@ -53,7 +61,8 @@ const found: [string, ContainerSettings | undefined][] = [
   ['none', containerSettings.parse({ engine: 'none', images: ['localhost/*'] })],
 ];
 for (const [engine, settings] of found)
-  if (settings === undefined) process.stdout.write(`Skipped: ${engine} is not installed or cannot run here\n`);
+  if (settings === undefined)
+    process.stdout.write(`Skipped: ${engine} is not installed or cannot run here\n`);
 
 let count = 0;
 async function run(settings: ContainerSettings, more: Partial<CommandJob>, stopAfterMs?: number) {
@@ -79,7 +88,9 @@ async function run(settings: ContainerSettings, more: Partial<CommandJob>, stopA
     ...more,
   };
   const events: CommandEvent[] = [];
-  const runner = new CommandRunner(job, { containers: settings, hidden: [key] }, workdir, (event) => events.push(event));
+  const runner = new CommandRunner(job, { containers: settings, hidden: [key] }, workdir, (event) =>
+    events.push(event),
+  );
   if (stopAfterMs !== undefined) setTimeout(() => runner.stop('SIGTERM'), stopAfterMs);
   const exitCode = await runner.run();
   const text = events.flatMap((event) => (event.event === 'text' ? [event.text] : [])).join('');
@@ -98,32 +109,44 @@ const command = (script: string, more: object = {}): CommandJob['executors'][num
 });
 
 describe.each(found)('commands by %s', (engine, settings) => {
-  it.skipIf(settings === undefined)('share files, get their variables, and leave outputs', { timeout: 120_000 }, async () => {
-    const ran = await run(settings as ContainerSettings, {
-      contents: [{ path: '/data/in.txt', content: 'text\n' }],
-      volumes: ['/vol'],
-      executors: [
-        command('cat /data/in.txt > /vol/copy; echo "$GREETING"', { env: { GREETING: 'two\nlines $HOME' } }),
-        command('tr a-z A-Z', { stdin: '/vol/copy', stdout: '/out/result.txt' }),
-      ],
-      outputs: [{ path: '/out/result.txt', url: 'beamtime://x/y', pathPrefix: null, type: 'FILE' }],
-    });
-    expect(ran.events.filter((event) => event.event === 'failed')).toEqual([]);
-    expect(ran.exitCode).toBe(0);
-    expect(ran.text).toContain('two\nlines $HOME');
-    const output = ran.events.find((event) => event.event === 'output');
-    expect(readFileSync(join(ran.workdir, output?.file ?? ''), 'utf8')).toBe('TEXT\n');
-  });
+  it.skipIf(settings === undefined)(
+    'share files, get their variables, and leave outputs',
+    { timeout: 120_000 },
+    async () => {
+      const ran = await run(settings as ContainerSettings, {
+        contents: [{ path: '/data/in.txt', content: 'text\n' }],
+        volumes: ['/vol'],
+        executors: [
+          command('cat /data/in.txt > /vol/copy; echo "$GREETING"', {
+            env: { GREETING: 'two\nlines $HOME' },
+          }),
+          command('tr a-z A-Z', { stdin: '/vol/copy', stdout: '/out/result.txt' }),
+        ],
+        outputs: [{ path: '/out/result.txt', url: 'beamtime://x/y', pathPrefix: null, type: 'FILE' }],
+      });
+      expect(ran.events.filter((event) => event.event === 'failed')).toEqual([]);
+      expect(ran.exitCode).toBe(0);
+      expect(ran.text).toContain('two\nlines $HOME');
+      const output = ran.events.find((event) => event.event === 'output');
+      expect(readFileSync(join(ran.workdir, output?.file ?? ''), 'utf8')).toBe('TEXT\n');
+    },
+  );
 
-  it.skipIf(settings === undefined)('end by their exit code, or when they are stopped', { timeout: 120_000 }, async () => {
-    const failed = await run(settings as ContainerSettings, { executors: [command('exit 5'), command('echo never')] });
-    expect(failed.exitCode).toBe(64);
-    expect(failed.events.at(-1)).toMatchObject({ event: 'failed', exitCode: 5 });
-    const beganMs = Date.now();
-    const stopped = await run(settings as ContainerSettings, { executors: [command('sleep 600')] }, 3_000);
-    expect(stopped.exitCode).toBe(75);
-    expect(Date.now() - beganMs).toBeLessThan(60_000);
-  });
+  it.skipIf(settings === undefined)(
+    'end by their exit code, or when they are stopped',
+    { timeout: 120_000 },
+    async () => {
+      const failed = await run(settings as ContainerSettings, {
+        executors: [command('exit 5'), command('echo never')],
+      });
+      expect(failed.exitCode).toBe(64);
+      expect(failed.events.at(-1)).toMatchObject({ event: 'failed', exitCode: 5 });
+      const beganMs = Date.now();
+      const stopped = await run(settings as ContainerSettings, { executors: [command('sleep 600')] }, 3_000);
+      expect(stopped.exitCode).toBe(75);
+      expect(Date.now() - beganMs).toBeLessThan(60_000);
+    },
+  );
 
   it.skipIf(settings === undefined || engine === 'none')(
     'see neither the files of the agent nor a network',
@@ -131,7 +154,11 @@ describe.each(found)('commands by %s', (engine, settings) => {
     async () => {
       const key = join(folder, 'agent.key');
       const ran = await run(settings as ContainerSettings, {
-        executors: [command(`cat ${key} ; ls /proc/net/dev >/dev/null && cat /proc/net/dev; touch /usr/new || echo read-only; exit 0`)],
+        executors: [
+          command(
+            `cat ${key} ; ls /proc/net/dev >/dev/null && cat /proc/net/dev; touch /usr/new || echo read-only; exit 0`,
+          ),
+        ],
       });
       expect(ran.text).not.toContain('secret of the agent');
       expect(ran.text).not.toMatch(/eth0|ens\d|enp/);

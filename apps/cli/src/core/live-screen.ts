@@ -6,8 +6,8 @@ export interface Screen {
   write(text: string): void;
 }
 
-/** Escape sequences of ECMA-48: up, to the first column, erase to the end of line and of screen, cursor off and on. */
-const escape = '\x1b[';
+/** Control sequences of ECMA-48: up, to the first column, erase to the end of line and of screen, cursor off and on. */
+const sequence = '\x1b[';
 const redrawEveryMs = 200;
 
 /** Lines on a terminal that are redrawn in place, at most a few times a second, and never more than fit on it. */
@@ -17,7 +17,7 @@ export class LiveLines {
   private lines: () => readonly string[] = () => [];
 
   constructor(private readonly screen: Screen) {
-    screen.write(`${escape}?25l`);
+    screen.write(`${sequence}?25l`);
   }
 
   /** Will draw what `lines` then answers, shortly. */
@@ -33,7 +33,7 @@ export class LiveLines {
   end(): void {
     clearTimeout(this.timer);
     this.drawNow();
-    this.screen.write(`${escape}?25h`);
+    this.screen.write(`${sequence}?25h`);
   }
 
   private drawNow(): void {
@@ -41,9 +41,9 @@ export class LiveLines {
     const all = this.lines();
     const fit = Math.max(1, rows - 2);
     const shown = all.length <= fit ? all : [...all.slice(0, fit - 1), `… ${all.length - fit + 1} more`];
-    const up = this.drawn === 0 ? '' : `${escape}${this.drawn}A\r`;
-    const text = shown.map((line) => `${[...line].slice(0, columns - 1).join('')}${escape}K\n`).join('');
-    this.screen.write(`${up}${text}${escape}J`);
+    const up = this.drawn === 0 ? '' : `${sequence}${this.drawn}A\r`;
+    const text = shown.map((line) => `${[...line].slice(0, columns - 1).join('')}${sequence}K\n`).join('');
+    this.screen.write(`${up}${text}${sequence}J`);
     this.drawn = shown.length;
   }
 }
