@@ -67,7 +67,7 @@ def get(path, schema, **query):
 TesServiceInfo(**get("/service-info", "tesServiceInfo"))
 
 client = tes.HTTPClient(address, timeout=30, user="me", password=token)
-assert client.get_service_info().type.artifact == "tes"
+assert client.get_service_info().type["artifact"] == "tes"
 task = tes.Task(
     name="py-tes",
     description="from a real client",
