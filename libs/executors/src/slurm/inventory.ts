@@ -44,7 +44,7 @@ export function readInventory(text: string, wish: InventoryWish): SiteNodes | st
   );
   const [first] = ours;
   if (first === undefined) {
-    const names = [...new Set(lines.map((line) => line.partition))].join(', ');
+    const names = [...new Set(lines.map((line) => line.partition))].sort().join(', ');
     return wish.partition === null
       ? `no partition is the default here; name one of ${names}`
       : `there is no partition ${wish.partition} with nodes; there are ${names || 'none'}`;

@@ -87,7 +87,7 @@ describe('what a site has', () => {
   });
 
   it('is an explanation when the wish does not fit', () => {
-    expect(readInventory(text, { ...wish, partition: 'x' })).toContain('gpu, debug, cpu');
+    expect(readInventory(text, { ...wish, partition: 'x' })).toContain('cpu, debug, gpu');
     expect(readInventory(text, { ...wish, gpuType: 'h100' })).toContain('it has a100');
     expect(readInventory('', wish)).toContain('no partition');
   });
