@@ -130,11 +130,11 @@ async function checkPrograms({ admin, world, leaseTtlMs }: Ended): Promise<void>
       const well = run?.status.state === 'ended' && run.status.exitCode === 0 && run.cluster === row.cluster;
       if (!well) world.violate('a success that no program had', { ...row, status: run?.status });
     }
-    const ranMs = run === undefined ? 0 : (run.endMs ?? 0) - run.startMs;
+    const heldMs = run === undefined ? 0 : (run.heldUntilMs ?? run.endMs ?? 0) - run.startMs;
     const chargedMs = (Number(row.gpu_seconds) / row.gpus) * 1_000;
     // A report may be late by what a lease lasts, and the database's clock may jump by ten seconds meanwhile.
-    if (chargedMs > ranMs + leaseTtlMs + 5_000 + 10_000 + 1_000)
-      world.violate('more GPU-seconds were charged than a lease explains', { ...row, ranMs, chargedMs });
+    if (chargedMs > heldMs + leaseTtlMs + 5_000 + 10_000 + 1_000)
+      world.violate('more GPU-seconds were charged than a lease explains', { ...row, heldMs, chargedMs });
   }
 }
 

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { accessSchema, LedgerModule } from '@beamtime/access';
-import type { EndpointSpec } from '@beamtime/contracts';
+import { type EndpointSpec, syncAgent } from '@beamtime/contracts';
 import {
   type AgentPrincipal,
   CONFIG,
@@ -149,7 +149,8 @@ export class FacilityHost {
         };
         return { status: spec.status ?? 200, body: await calls.run(call, () => handle(input, agent, gone)) };
       } catch (error) {
-        return failed(error, call.commits);
+        // A sync renews while it may, and then waits: it may hear later that another process has taken over.
+        return failed(error, spec === syncAgent ? 0 : call.commits);
       }
     }
     return { status: 404, body: {}, unexpected: `no route for ${method} ${path}` };

@@ -38,6 +38,7 @@ type Pool = {
   totalCount: number;
   idleCount: number;
   options: { max: number };
+  _clients: (Client & { _connected?: boolean })[];
   connect: (done: (error: unknown, client: unknown, release: unknown) => void) => void;
   on: (event: 'connect', listener: (client: Client) => void) => void;
 };
@@ -87,12 +88,15 @@ export class GatedPostgres {
     const pool = (dataSource.driver as unknown as { master: Pool }).master;
     const mine = new Set<Client>();
     this.clients.set(host, mine);
-    pool.on('connect', (client) => {
+    const take = (client: Client): void => {
       mine.add(client);
       client.on('error', () => undefined);
       client.on('end', () => mine.delete(client));
       this.guardClient(client);
-    });
+    };
+    // TypeORM has opened the first one already.
+    pool._clients.forEach(take);
+    pool.on('connect', take);
     const connect = pool.connect.bind(pool);
     pool.connect = (done) => {
       const key = {};
@@ -224,12 +228,7 @@ export class GatedPostgres {
     for (const pool of this.connecting.values()) {
       if (pool.idleCount > 0 || pool.totalCount < pool.options.max) return true;
       // A connection is being opened.
-      if (
-        (pool as unknown as { _clients: { _connected?: boolean }[] })._clients.some(
-          (c) => c._connected === false,
-        )
-      )
-        return true;
+      if (pool._clients.some((client) => client._connected === false)) return true;
     }
     return false;
   }

@@ -70,6 +70,8 @@ export class MemberLab {
   kill(host: Host): void {
     if (!host.alive) return;
     host.alive = false;
+    for (const program of this.programs.values())
+      if (program.host === host) program.heldUntilMs ??= this.time.nowMs;
     this.time.after(watcherMs * this.random(), undefined, () => {
       for (const program of this.programs.values()) {
         if (program.host === host) this.world.end(program, { state: 'vanished' });
@@ -161,6 +163,8 @@ class SimulatedExecutor implements Executor {
     return Promise.resolve([...this.lab.kept.values()]);
   }
   forget(program: ProgramRef): Promise<void> {
+    const found = this.lab.programs.get(program.handle);
+    if (found !== undefined) found.heldUntilMs ??= this.lab.time.nowMs;
     this.lab.kept.delete(program.handle);
     this.lab.programs.delete(program.handle);
     return Promise.resolve();

@@ -200,7 +200,7 @@ class Episode {
       for (const one of this.facility) one.host.alive = false;
       for (const lab of this.labs) for (const { host } of lab.processes) host.alive = false;
       await this.admin.query(
-        'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
+        'SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
       );
       await this.admin.end();
     }

@@ -44,6 +44,7 @@ export class EpisodeDatabases {
 
   static async on(serverUrl: string): Promise<EpisodeDatabases> {
     const admin = new pg.Client({ connectionString: serverUrl });
+    admin.on('error', () => undefined);
     await admin.connect();
     await admin.query(`DROP DATABASE IF EXISTS ${template}`);
     await admin.query(`CREATE DATABASE ${template}`);

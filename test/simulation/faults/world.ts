@@ -13,6 +13,8 @@ export interface Program {
   readonly startMs: number;
   readonly firstStep: number;
   endMs: number | null;
+  /** When its agent gave the GPUs back, or was gone; until then it had them, also while it reported the end. */
+  heldUntilMs: number | null;
   status: ProgramStatus;
   readonly lines: string[];
   seq: number;
@@ -67,6 +69,7 @@ export class World {
       startMs: this.time.nowMs,
       firstStep,
       endMs: null,
+      heldUntilMs: null,
       status: { state: 'running' },
       lines: [],
       seq: 0,

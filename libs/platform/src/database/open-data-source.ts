@@ -62,7 +62,15 @@ function databaseAway(url: string, error: unknown): Error {
  */
 function surviveLostConnections(dataSource: DataSource): void {
   const pool = (dataSource.driver as unknown as { master: EventEmitter }).master;
-  pool.on('connect', (client: EventEmitter) => client.on('error', () => undefined));
+  const known = new WeakSet<EventEmitter>();
+  const survive = (client: EventEmitter): void => {
+    if (known.has(client)) return;
+    known.add(client);
+    client.on('error', () => undefined);
+  };
+  pool.on('connect', survive);
+  // TypeORM opened the first one before we could listen.
+  pool.on('acquire', survive);
 }
 
 /** Creates the contexts' schemas and runs what migrations are missing; safe when several processes start at once. */
