@@ -33,7 +33,12 @@ interface Waiting {
   readonly go: () => void;
   readonly done: Promise<unknown>;
 }
-type Client = pg.Client & { processID: number; gated?: boolean; inTransaction?: boolean };
+type Client = pg.Client & {
+  processID: number;
+  gated?: boolean;
+  inTransaction?: boolean;
+  over?: Promise<void>;
+};
 type Pool = {
   totalCount: number;
   idleCount: number;
@@ -91,6 +96,7 @@ export class GatedPostgres {
     const take = (client: Client): void => {
       mine.add(client);
       client.on('error', () => undefined);
+      client.over = new Promise((resolve) => client.on('end', resolve));
       client.on('end', () => mine.delete(client));
       this.guardClient(client);
     };
@@ -177,10 +183,14 @@ export class GatedPostgres {
     await this.admin.query(`SELECT setval('sim.ticks', ${this.tickMs})`);
   }
 
-  /** Ends connections as an administrator would; resolves when their transactions are undone. */
+  /** Ends connections as an administrator would; resolves when their transactions are undone and this side knows. */
   async terminate(clients: Iterable<Client>): Promise<void> {
-    for (const { processID } of clients) {
-      await this.admin.query('SELECT pg_terminate_backend($1, 5000)', [processID]).catch(() => undefined);
+    for (const { processID, over } of [...clients]) {
+      const { rows } = await this.admin.query<{ ended: boolean }>(
+        'SELECT pg_terminate_backend(pid, 5000) AS ended FROM pg_stat_activity WHERE pid = $1',
+        [processID],
+      );
+      if (rows[0]?.ended === true) await over;
     }
   }
 

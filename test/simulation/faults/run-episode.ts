@@ -71,7 +71,7 @@ const rates = {
 
 /**
  * One small world from its beginning to its end, with faults by the seed. Needs a copy of the prepared database of its
- * own, and `installVirtualTime` in force. The same options give the same run.
+ * own, and `installVirtualTime` in force. The same options give nearly the same run: see ADR 30.
  */
 export async function runEpisode(databaseUrl: string, options: EpisodeOptions): Promise<EpisodeResult> {
   const episode = new Episode(databaseUrl, options);

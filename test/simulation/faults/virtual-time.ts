@@ -1,4 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import crypto from 'node:crypto';
+import { syncBuiltinESMExports } from 'node:module';
 
 /** Timers fire on a grid, so that many of them share one turn of the event loop. */
 const gridMs = 10;
@@ -174,6 +176,14 @@ export function installVirtualTime(): () => void {
     random: Math.random,
     timeout: AbortSignal.timeout,
   };
+  const { randomBytes } = crypto;
+  // Ids decide ties and the order of locks, so they have to be the same at a replay.
+  crypto.randomBytes = ((size: number) => {
+    const host = current.getStore();
+    if (host === undefined) return randomBytes(size);
+    return Buffer.from(Array.from({ length: size }, () => Math.floor(host.random() * 256)));
+  }) as typeof randomBytes;
+  syncBuiltinESMExports();
   const later = (fn: (...args: unknown[]) => void, delayMs = 0, ...args: unknown[]) => {
     const host = current.getStore();
     if (host === undefined) return real.setTimeout(fn, delayMs, ...args);
@@ -211,6 +221,8 @@ export function installVirtualTime(): () => void {
   };
   return () => {
     Object.assign(globalThis, real);
+    crypto.randomBytes = randomBytes;
+    syncBuiltinESMExports();
     Date.now = clocks.dateNow;
     performance.now = clocks.performanceNow;
     Math.random = clocks.random;
