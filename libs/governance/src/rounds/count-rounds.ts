@@ -1,33 +1,25 @@
-import type { RoundResult, SuiteDesign } from '@beamtime/contracts';
+import type { SuiteDesign } from '@beamtime/contracts';
 import { policyRuleSchema, suiteDesignSchema } from '@beamtime/contracts';
 import { invariant, present } from '@beamtime/kernel';
 import { LOGGER, Transactor, type Tx } from '@beamtime/platform';
-import { Inject, Injectable } from '@nestjs/common';
-import { default as canonicalize } from 'canonicalize';
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import type { Logger } from 'pino';
 import type { BallotContent } from '../domain/check-ballot.js';
-import type { CountedBallot } from '../domain/count-outcome.js';
-import { type CountOutcome, countRound } from '../domain/count-round.js';
 import type { FrozenProposal, FrozenRound } from '../domain/frozen-round.js';
 import { appendRoundEvent } from '../postgres/rounds.js';
-import { renderRound } from '../results/render-round.js';
+import { countApart } from './count-apart.js';
+import type { ClosedRound, CountedRound } from './count-closed-round.js';
 import { facility } from './facility-actor.js';
 import { sha256 } from './sha256.js';
-
-interface ClosedRound {
-  readonly id: string;
-  readonly frozen: FrozenRound;
-  readonly frozenSha256: string;
-  readonly seed: string;
-  readonly ballots: readonly CountedBallot[];
-}
 
 /**
  * Counts every closed vote. Takes no input, may run twice and in two processes at once: what it reads can no longer
  * change, the count is deterministic, and the result is stored by whoever first finds the round still counting.
  */
 @Injectable()
-export class CountRounds {
+export class CountRounds implements OnApplicationShutdown {
+  private readonly stopping = new AbortController();
+
   constructor(
     @Inject(Transactor) private readonly transactor: Transactor,
     @Inject(LOGGER) private readonly log: Logger,
@@ -42,14 +34,20 @@ export class CountRounds {
     for (const { id } of waiting) {
       try {
         const round = await this.load(id);
-        const outcome = countRound(round.frozen, round.ballots, round.seed);
-        if (await this.decide(round, outcome)) decided.push(id);
+        const counted = await countApart(round, this.stopping.signal);
+        if (await this.decide(round, counted)) decided.push(id);
       } catch (error) {
+        if (this.stopping.signal.aborted) break;
         // One round that cannot be counted must not hold up the others; the next tick tries it again.
         this.log.error({ err: error, roundId: id }, 'a round could not be counted');
       }
     }
     return decided;
+  }
+
+  /** A count under way is given up; the next start begins it anew. */
+  onApplicationShutdown(): void {
+    this.stopping.abort();
   }
 
   private async load(roundId: string): Promise<ClosedRound> {
@@ -74,84 +72,35 @@ export class CountRounds {
   }
 
   /** Stores the result, adopts what won and says so to the other contexts, if the round still waits for it. */
-  private async decide(round: ClosedRound, outcome: CountOutcome): Promise<boolean> {
+  private async decide(round: ClosedRound, counted: CountedRound): Promise<boolean> {
+    const { result, certificate, certificateSha256, report } = counted;
     return this.transactor.do(async (tx) => {
-      const decidedAt = new Date();
       const changed = await tx.changed(
         `UPDATE governance.round SET state = 'decided', decided_at = $2 WHERE id = $1 AND state = 'counting'`,
-        [round.id, decidedAt],
+        [round.id, result.decidedAt],
       );
       if (changed === 0) return false;
-      const certificate = outcome.certificate === null ? null : String(canonicalize(outcome.certificate));
-      const certificateSha256 = sha256(certificate ?? '');
-      const result = resultOf(round, outcome, decidedAt, certificate === null ? null : certificateSha256);
       await tx.rows(
         `INSERT INTO governance.tally (round_id, result, certificate, certificate_sha256, report)
          VALUES ($1, $2, $3, $4, $5)`,
-        [round.id, JSON.stringify(result), certificate, certificateSha256, reportOf(round, result, outcome)],
+        [round.id, JSON.stringify(result), certificate, certificateSha256, report],
       );
       await appendRoundEvent(tx, {
         roundId: round.id,
         from: 'counting',
         to: 'decided',
         actor: facility,
-        reason: outcome.summary,
+        reason: result.summary,
       });
-      await adopt(tx, round, outcome, { certificateSha256, decidedAt });
+      await adopt(tx, round, counted);
       return true;
     });
   }
 }
 
-/** Kept with the result, so that reading it costs no count. */
-function reportOf(round: ClosedRound, result: RoundResult, outcome: CountOutcome): string {
-  const labels = new Map(round.frozen.roll.map(({ voterId, label }) => [voterId, label]));
-  return renderRound(result, labels, outcome.shared);
-}
-
-function resultOf(
-  round: ClosedRound,
-  outcome: CountOutcome,
-  decidedAt: Date,
-  certificateSha256: string | null,
-): RoundResult {
-  const { frozen } = round;
-  const proposals = new Map(frozen.proposals.map((proposal) => [proposal.proposalId, proposal]));
-  const proposalOf = (id: string): FrozenProposal => present(proposals.get(id), `proposal ${id}`);
-  return {
-    roundId: round.id,
-    title: frozen.title,
-    decidedAt: decidedAt.toISOString(),
-    rule: frozen.charter.rule,
-    outcome: outcome.outcome,
-    summary: outcome.summary,
-    turnout: outcome.turnout,
-    budgets: [...outcome.budgets],
-    winners: outcome.winners.map((winner) => {
-      const { kind, title, labId, suiteId, policyId, gpuType, gpuSeconds } = proposalOf(winner.proposalId);
-      return { ...winner, kind, title, labId, suiteId, policyId, gpuType, gpuSeconds };
-    }),
-    losers: outcome.losers.map((loser) => {
-      const { kind, title } = proposalOf(loser.proposalId);
-      return { ...loser, kind, title };
-    }),
-    ties: outcome.ties.map((tie) => ({ ...tie, tied: [...tie.tied] })),
-    alternatives: outcome.alternatives.map(({ rule, winners }) => ({ rule, winners: [...winners] })),
-    seed: round.seed,
-    seedCommitment: frozen.seedCommitment,
-    frozenSha256: round.frozenSha256,
-    certificateSha256,
-  };
-}
-
-async function adopt(
-  tx: Tx,
-  round: ClosedRound,
-  outcome: CountOutcome,
-  decision: { certificateSha256: string; decidedAt: Date },
-): Promise<void> {
+async function adopt(tx: Tx, round: ClosedRound, counted: CountedRound): Promise<void> {
   const { frozen, id: roundId } = round;
-  const won = outcome.winners.map(({ proposalId }) =>
+  const won = counted.result.winners.map(({ proposalId }) =>
     present(
       frozen.proposals.find((proposal) => proposal.proposalId === proposalId),
       `proposal ${proposalId}`,
@@ -186,8 +135,8 @@ async function adopt(
   }
   await tx.record('round.decided', {
     roundId,
-    certificateSha256: decision.certificateSha256,
-    decidedAt: decision.decidedAt.toISOString(),
+    certificateSha256: counted.certificateSha256,
+    decidedAt: counted.result.decidedAt,
     adopted,
   });
   for (const proposal of won) if (proposal.policyId !== null) await adoptPolicy(tx, roundId, proposal);
