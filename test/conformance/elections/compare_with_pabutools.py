@@ -22,25 +22,21 @@ from pabutools.tiebreaking import lexico_tie_breaking
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def points_of(instance, ballot, project):
-    if project not in ballot:
-        return 0
-    if not isinstance(ballot, OrdinalBallot):
-        return ballot[project]
-    places = int(instance.meta["max_length"])
-    return max(0, places - list(ballot).index(project))
+def satisfaction_of(places: int, times_cost: bool) -> type[AdditiveSatisfaction]:
+    """Points, or Borda points of a full ballot with so many places; times the project's cost or not."""
 
+    def utility(_instance, _profile, ballot, project, _precomputed):
+        if project not in ballot:
+            return 0
+        ranked = isinstance(ballot, OrdinalBallot)
+        points = max(0, places - list(ballot).index(project)) if ranked else ballot[project]
+        return points * project.cost if times_cost else points
 
-class Points(AdditiveSatisfaction):
-    def __init__(self, instance, profile, ballot):
-        super().__init__(instance, profile, ballot, lambda i, _p, b, project, _v: points_of(i, b, project))
+    class Satisfaction(AdditiveSatisfaction):
+        def __init__(self, instance, profile, ballot):
+            super().__init__(instance, profile, ballot, utility)
 
-
-class PointsTimesCost(AdditiveSatisfaction):
-    def __init__(self, instance, profile, ballot):
-        super().__init__(
-            instance, profile, ballot, lambda i, _p, b, project, _v: points_of(i, b, project) * project.cost
-        )
+    return Satisfaction
 
 
 def ours(path: Path, utility: str) -> tuple[list[str], int]:
@@ -58,7 +54,9 @@ def main() -> int:
         if not any(f"vote_type;{kind}" in head for kind in ("cumulative", "scoring", "ordinal")):
             continue
         instance, profile = parse_pabulib(str(path))
-        for utility, satisfaction in (("cardinality", Points), ("cost", PointsTimesCost)):
+        places = int(instance.meta.get("max_length") or max(len(ballot) for ballot in profile))
+        for utility in ("cardinality", "cost"):
+            satisfaction = satisfaction_of(places, utility == "cost")
             theirs = sorted(
                 project.name
                 for project in method_of_equal_shares(

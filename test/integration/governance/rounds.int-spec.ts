@@ -170,6 +170,11 @@ describe('the service', () => {
     }
   });
 
+  it('keeps idle connections for longer than clients and proxies do, so that none sends on one being closed', async () => {
+    const response = await fetch(consortium.service.url + listRounds.path);
+    expect(response.headers.get('keep-alive')).toBe('timeout=75');
+  });
+
   it('lets only those in whose role an endpoint names', async () => {
     const roleBound = consortium.service.specs.flatMap((spec) =>
       spec.access.kind === 'person' &&

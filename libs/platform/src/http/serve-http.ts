@@ -40,6 +40,12 @@ export interface ServeOptions {
 /** A client that stalls in its headers or body is cut off. */
 const requestTimeoutMs = 120_000;
 
+/**
+ * How long a connection may idle between requests: longer than clients and proxies keep theirs (60 s is usual), so that
+ * it is they who close. Node's 5 s lose requests: a busy client sends on a connection that is just being closed.
+ */
+const keepAliveMs = 75_000;
+
 /** Starts a service's HTTP server with logging, docs and graceful shutdown. Port 0 takes a free one. */
 export async function serveHttp(root: Type | DynamicModule, options: ServeOptions): Promise<HttpService> {
   const app = await NestFactory.create<NestExpressApplication>(root, {
@@ -71,6 +77,7 @@ export async function serveHttp(root: Type | DynamicModule, options: ServeOption
   }
   const server = app.getHttpServer() as Server;
   server.requestTimeout = requestTimeoutMs;
+  server.keepAliveTimeout = keepAliveMs;
   const { port } = server.address() as AddressInfo;
   const url = `http://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`;
   log.info({ url }, `${options.title} is listening`);
