@@ -27,11 +27,20 @@ const lock = setupLock(join(stateFolder, 'setup.lock'));
 const installedPath = join(root, 'node_modules', '.package-lock.json');
 const venvFolder = join(stateFolder, 'venv');
 const s3VenvFolder = join(stateFolder, 's3-test-venv');
+const tesVenvFolder = join(stateFolder, 'tes-test-venv');
 
 const nodeMinimum = [20, 19];
 const pythonMinimum = [3, 10];
 /** A fake S3 server for the object store's tests; only what its S3 part needs. */
 const s3TestServer = ['moto[s3]==5.2.5', 'flask==3.1.3', 'flask-cors==6.0.5'];
+
+/** Clients of GA4GH TES, with which the scheduler's side of it is tested. */
+const tesTestClients = [
+  'py-tes==1.1.4',
+  'pydantic-tes==0.4.0',
+  'openapi-schema-validator==0.6.3',
+  'PyYAML==6.0.2',
+];
 
 /** A step that cannot go on: what went wrong, and what to do about it. */
 class SetupError extends Error {}
@@ -48,8 +57,15 @@ const steps = [
   { name: 'build', isDone: isBuilt, run: build },
   { name: 'Python environment', isDone: isVenvReady, run: makeVenv },
 ];
-if (process.env.npm_lifecycle_event === 'pretest')
+if (process.env.npm_lifecycle_event === 'pretest') {
   steps.push({ name: 'S3 test server', isDone: hasS3TestServer, run: installS3TestServer, optional: true });
+  steps.push({
+    name: 'TES test clients',
+    isDone: hasTesTestClients,
+    run: installTesTestClients,
+    optional: true,
+  });
+}
 
 // In CI these tests must run; elsewhere they say that they were skipped. `--slurm`: the demo asks for it.
 const mustHaveSlurm = process.argv.includes('--slurm') || process.env.CI === 'true';
@@ -335,6 +351,25 @@ async function installS3TestServer() {
     hint: 'The tests of the S3 adapter will say that they were skipped.',
   });
   writeStamp('s3-test-venv', hash(s3TestServer.join(' ')));
+}
+
+// --- clients of GA4GH TES, for the scheduler's tests -----------------------------------------------------------
+
+function hasTesTestClients() {
+  return (
+    Boolean(process.env.BEAMTIME_TES_PYTHON) ||
+    (hasStamp('tes-test-venv', hash(tesTestClients.join(' '))) &&
+      existsSync(join(tesVenvFolder, 'bin', 'python')))
+  );
+}
+
+async function installTesTestClients() {
+  await makeEmptyVenv(tesVenvFolder);
+  const pip = ['-m', 'pip', 'install', '--disable-pip-version-check', '--retries', '1', ...tesTestClients];
+  await run('installing py-tes, a client of GA4GH TES for tests', join(tesVenvFolder, 'bin', 'python'), pip, {
+    hint: 'The tests with a real TES client will say that they were skipped.',
+  });
+  writeStamp('tes-test-venv', hash(tesTestClients.join(' ')));
 }
 
 /** Runs a program in the checkout, with its whole output in the log of the set-up. */

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { clusterPolicySchema, jobKinds } from '@beamtime/contracts';
+import { clusterPolicySchema, jobKindsByDefault } from '@beamtime/contracts';
 import { sbatchOptionFault } from '@beamtime/executors';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { containerSettings } from './command/settings.js';
 
 const path = z.string().min(1).max(4_000);
 
@@ -122,6 +123,7 @@ export const agentConfigSchema = z
       .partial()
       .default({})
       .describe('What this cluster takes; the facility cannot overrule it'),
+    containers: containerSettings.optional(),
     gateways: z
       .array(z.url())
       .optional()
@@ -141,6 +143,8 @@ export type AgentConfig = Omit<
 > & {
   readonly executor: 'local' | { readonly slurm: SlurmConfig };
   readonly key: string;
+  /** This file and the key's, which nothing that runs here needs to see. */
+  readonly ownFiles: readonly string[];
   readonly policy: z.output<typeof clusterPolicySchema>;
 };
 
@@ -172,10 +176,17 @@ export function loadAgentConfig(
     throw new AgentConfigError(
       `${file} is not a valid agent configuration:\n  gpus.devices: Slurm gives out GPUs itself`,
     );
+  const kinds = policy.kinds ?? [...jobKindsByDefault];
+  if (kinds.includes('command') && config.containers === undefined) {
+    throw new AgentConfigError(
+      `${file}: policy.kinds has command, but nothing says how commands are run: add containers: { engine, images }`,
+    );
+  }
   return {
     ...config,
     executor: slurm === undefined ? 'local' : { slurm: inFolder(slurm, folder) },
     key: keyOf(parsed.data, folder, env),
+    ownFiles: [resolve(file), ...(_keyFile === undefined ? [] : [resolve(folder, _keyFile)])],
     stateDir: resolve(folder, config.stateDir),
     runner: {
       ...config.runner,
@@ -183,7 +194,7 @@ export function loadAgentConfig(
       command: [command.includes('/') ? resolve(folder, command) : command, ...args],
     },
     policy: {
-      kinds: policy.kinds ?? [...jobKinds],
+      kinds,
       labIds: policy.labIds ?? null,
       consortium: policy.consortium ?? true,
       gpusPerJobMax: policy.gpusPerJobMax ?? null,

@@ -87,16 +87,16 @@ describe("the agent's own policy", () => {
 
   it('takes what it admits and says why it does not take the rest', () => {
     expect(refusalOf(offer, policy, own)).toBeNull();
-    expect(refusalOf(offer, { ...policy, consortium: false }, own)).toContain('consortium');
-    expect(refusalOf({ ...offer, kind: 'serve' }, policy, own)).toContain('serve');
-    expect(refusalOf(offer, { ...policy, gpusPerJobMax: 1 }, own)).toContain('1 GPUs');
-    expect(refusalOf(offer, { ...policy, secondsPerJobMax: 99 }, own)).toContain('99 s');
-    expect(refusalOf(offer, { ...policy, hoursUtc: { from: 20, to: 6 } }, own)).toContain('hour');
+    expect(refusalOf(offer, { ...policy, consortium: false }, own)?.reason).toContain('consortium');
+    expect(refusalOf({ ...offer, kind: 'serve' }, policy, own)?.reason).toContain('serve');
+    expect(refusalOf(offer, { ...policy, gpusPerJobMax: 1 }, own)?.reason).toContain('1 GPUs');
+    expect(refusalOf(offer, { ...policy, secondsPerJobMax: 99 }, own)?.reason).toContain('99 s');
+    expect(refusalOf(offer, { ...policy, hoursUtc: { from: 20, to: 6 } }, own)?.reason).toContain('hour');
     expect(refusalOf(offer, { ...policy, hoursUtc: { from: 20, to: 6 } }, { ...own, hourUtc: 3 })).toBeNull();
-    expect(refusalOf(offer, policy, { ...own, gpus: 1 })).toContain('only 1');
-    expect(refusalOf(offer, policy, { ...own, draining: true })).toContain('draining');
+    expect(refusalOf(offer, policy, { ...own, gpus: 1 })?.reason).toContain('only 1');
+    expect(refusalOf(offer, policy, { ...own, draining: true })?.reason).toContain('draining');
     const ofLab = { ...offer, labId: `lab_${'0'.repeat(26)}` };
-    expect(refusalOf(ofLab, { ...policy, labIds: [] }, own)).toContain('lab');
+    expect(refusalOf(ofLab, { ...policy, labIds: [] }, own)?.reason).toContain('lab');
   });
 });
 

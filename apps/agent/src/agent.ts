@@ -11,12 +11,13 @@ import type { Executor } from '@beamtime/executors';
 import type { AgentConfig } from './agent-config.js';
 import { type AgentFiles, DiskFiles } from './attempt-files.js';
 import { AttemptRun } from './attempt-run.js';
+import { type CommandPlace, commandPlace } from './command/command-attempt.js';
 import { declineOffer } from './decline-offer.js';
 import { Facility, Fenced, isPassing, KeyRefused } from './facility.js';
 import { GpuSlots } from './gpu-slots.js';
 import type { Log } from './log.js';
 import { Offering } from './offering.js';
-import { refusalOf } from './own-policy.js';
+import { type Refusal, refusalOf } from './own-policy.js';
 import { pause } from './pause.js';
 import { ServeTunnels } from './tunnel/serve-tunnels.js';
 
@@ -24,6 +25,22 @@ export const agentVersion = '0.1.0';
 
 const retryBaseMs = 200;
 const retryMaxMs = 2_000;
+
+/**
+ * The facility dictates intervals, but not without bounds: a mistaken or malicious one must not put this agent to sleep,
+ * nor let it keep work for longer than an hour without being heard of.
+ */
+const boundsMs = { leaseTtlMs: 3_600_000, longPollMs: 120_000, pollIntervalMs: 60_000 } as const;
+
+export function boundedTimes(times: AgentTimes): AgentTimes {
+  const leaseTtlMs = Math.min(times.leaseTtlMs, boundsMs.leaseTtlMs);
+  return {
+    leaseTtlMs,
+    longPollMs: Math.min(times.longPollMs, boundsMs.longPollMs),
+    pollIntervalMs: Math.min(times.pollIntervalMs, boundsMs.pollIntervalMs, Math.floor(leaseTtlMs / 2)),
+    stopMarginMs: Math.min(times.stopMarginMs, leaseTtlMs),
+  };
+}
 
 type Heard = AttemptRef & { what: 'offer' | 'cancel' | 'preempt' };
 type Registration = { incarnation: number; times: AgentTimes; gatewayUrls: readonly string[] };
@@ -41,6 +58,8 @@ export class Agent {
   /** What the last answer said, and need not be said again: offers that find no GPU yet, stops under way. */
   private heard: Heard[] = [];
   private readonly offer: Offering;
+  private policy: AgentConfig['policy'];
+  private readonly commands: CommandPlace | undefined;
 
   constructor(
     private readonly config: AgentConfig,
@@ -48,9 +67,14 @@ export class Agent {
     private readonly log: Log,
     private readonly files: AgentFiles = new DiskFiles(config.stateDir, config.cacheBytesMax),
   ) {
+    this.policy = config.policy;
     this.facility = new Facility(config.facility.replace(/\/$/, ''), config.key);
     this.offer = new Offering(config, executor, log);
     this.slots = new GpuSlots(0);
+    this.commands =
+      config.containers === undefined
+        ? undefined
+        : commandPlace(config.containers, [...config.ownFiles, config.stateDir]);
   }
 
   /** Runs until stopped. Throws Fenced when a newer agent took over, KeyRefused when the key is of no use. */
@@ -81,6 +105,13 @@ export class Agent {
   drain(on = true): void {
     this.draining = on;
     this.log('info', on ? 'draining: nothing new is taken' : 'taking work again');
+    this.hurry.abort();
+  }
+
+  /** Takes over another policy; what runs already goes on, what is offered from now on is judged by it. */
+  adopt(policy: AgentConfig['policy']): void {
+    this.policy = policy;
+    this.log('info', 'another policy counts from now on', { policy });
     this.hurry.abort();
   }
 
@@ -133,7 +164,7 @@ export class Agent {
   }
 
   private async syncUntilStopped(registration: Registration): Promise<void> {
-    let { times } = registration;
+    let times = boundedTimes(registration.times);
     let failures = 0;
     while (!this.stopping.signal.aborted || this.runs.size > 0) {
       const sentAtMs = performance.now();
@@ -143,8 +174,8 @@ export class Agent {
         const answer = await this.syncOnce(registration.incarnation, times);
         if (failures > 0) this.log('info', 'the facility is back');
         failures = 0;
-        times = answer.times;
-        this.obey(answer, sentAtMs, registration);
+        times = boundedTimes(answer.times);
+        this.obey({ ...answer, times }, sentAtMs, registration);
       } catch (error) {
         if (this.hurry.signal.aborted) continue;
         if (!isPassing(error)) throw error;
@@ -191,7 +222,7 @@ export class Agent {
     this.offer.refreshWhenOld();
     const inventory = this.offer.inventory();
     this.slots.resize(inventory.gpus);
-    return { policy: this.config.policy, inventory };
+    return { policy: this.policy, inventory };
   }
 
   private isDraining(): boolean {
@@ -219,14 +250,21 @@ export class Agent {
     ];
   }
 
+  /** A batch system that refuses or is silent: nothing starts now, which says nothing about what there is. */
+  private unavailable(): Refusal | null {
+    const reason = this.executor.unavailable();
+    return reason === null ? null : { code: 'draining', reason };
+  }
+
   private consider(offer: SyncAnswer['offers'][number], registration: Registration): void {
     if (this.runs.has(keyOf(offer)) || this.tunnels === undefined) return;
     const refusal =
-      refusalOf(offer, this.config.policy, {
+      refusalOf(offer, this.policy, {
         gpus: this.slots.count,
         draining: this.isDraining(),
         hourUtc: new Date().getUTCHours(),
-      }) ?? this.executor.unavailable();
+        runsJob: [...this.runs.values()].some(({ run }) => run.jobId === offer.jobId),
+      }) ?? this.unavailable();
     if (refusal !== null) {
       void declineOffer(this.facility, offer, registration.incarnation, refusal, this.log);
       return;
@@ -243,6 +281,7 @@ export class Agent {
       gpuIndices,
       times: registration.times,
       tunnels: this.tunnels,
+      commands: this.commands,
       log: this.log,
     });
     const done = run.run().finally(() => {

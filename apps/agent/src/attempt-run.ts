@@ -9,14 +9,17 @@ import {
 import type { Executor, ProgramRef, ProgramStatus } from '@beamtime/executors';
 import type { AgentFiles, AttemptFiles } from './attempt-files.js';
 import { AttemptReporter } from './attempt-reporter.js';
+import { CommandAttempt, type CommandPlace } from './command/command-attempt.js';
 import { type Facility, Fenced } from './facility.js';
 import { StagingFailed } from './input-cache.js';
 import { Lease } from './lease.js';
 import type { Log } from './log.js';
 import { type Outcome, outcomeOf, type StopWish } from './outcome.js';
+import { type Offer, whyNotAsOffered } from './own-policy.js';
 import { pause } from './pause.js';
 import { TakeOutputs } from './take-outputs.js';
 import type { ServeTunnels } from './tunnel/serve-tunnels.js';
+import type { AttemptAddress } from './upload-files.js';
 
 /** What an attempt needs of its agent. */
 export interface RunPlace {
@@ -27,6 +30,8 @@ export interface RunPlace {
   readonly gpuIndices: readonly number[];
   readonly times: { readonly leaseTtlMs: number; readonly stopMarginMs: number };
   readonly tunnels: ServeTunnels;
+  /** Undefined where this cluster runs no commands. */
+  readonly commands: CommandPlace | undefined;
   readonly log: Log;
 }
 
@@ -47,8 +52,10 @@ export class AttemptRun {
   private lease: Lease;
   private readonly abort = new AbortController();
   private readonly reporter: AttemptReporter;
+  private readonly address: AttemptAddress;
   private readonly files: AttemptFiles;
   private readonly outputs: TakeOutputs;
+  private commands: CommandAttempt | undefined;
   private wish: (StopWish & { sinceMs: number; told: boolean }) | undefined;
   private program: ProgramRef | undefined;
   private failedEvent: { code: string; detail: string } | undefined;
@@ -56,15 +63,15 @@ export class AttemptRun {
   private readonly serveToken = randomBytes(24).toString('base64url');
 
   constructor(
-    ref: { readonly jobId: string; readonly attempt: number },
+    private readonly offer: Offer,
     private readonly place: RunPlace,
   ) {
-    this.jobId = ref.jobId;
-    this.attempt = ref.attempt;
+    this.jobId = offer.jobId;
+    this.attempt = offer.attempt;
     this.lease = new Lease(performance.now(), place.times.leaseTtlMs, place.times.stopMarginMs);
-    const address = { ...ref, incarnation: place.incarnation };
-    this.files = place.files.of(address, place.facility);
-    this.reporter = new AttemptReporter(place.facility, address, this.abort.signal, (error) =>
+    this.address = { jobId: this.jobId, attempt: this.attempt, incarnation: place.incarnation };
+    this.files = place.files.of(this.address, place.facility);
+    this.reporter = new AttemptReporter(place.facility, this.address, this.abort.signal, (error) =>
       this.leave(error as Error),
     );
     this.outputs = new TakeOutputs(this.files.uploads, this.reporter, this.abort.signal, (...line) =>
@@ -117,21 +124,25 @@ export class AttemptRun {
   }
 
   private async work(): Promise<Outcome> {
-    const assignment = listeningAt(this.place.executor.listenHost, await this.accept());
+    const accepted = await this.accept();
+    const deceived = whyNotAsOffered(this.offer, accepted);
+    if (deceived !== null) return { state: 'failed', reason: deceived, retriable: false };
+    const assignment = listeningAt(this.place.executor.listenHost, accepted);
     await this.enter('staging');
-    await this.files.stage(assignment, this.abort.signal);
+    await this.stage(assignment);
     if (this.wish?.kind === 'cancel') return { state: 'cancelled', reason: this.wish.reason };
     if (this.wish !== undefined) return { state: 'preempted', reason: this.wish.reason };
     const started = await this.place.executor.start({
       jobId: this.jobId,
       attempt: this.attempt,
       kind: assignment.runner.kind,
+      ...(this.commands === undefined ? {} : { program: this.commands.program }),
       workdir: this.files.workdir,
       jobFile: this.files.jobFile,
       gpus: assignment.resources.gpus,
       gpuIndices: this.place.gpuIndices,
       env: assignment.runner.kind === 'serve' ? { [serveTokenVariable]: this.serveToken } : {},
-      maxSeconds: assignment.secondsLeft,
+      maxSeconds: this.secondsLeft(assignment),
     });
     if (!started.ok) return { state: 'failed', reason: started.error.detail, retriable: true };
     this.program = started.value;
@@ -141,9 +152,14 @@ export class AttemptRun {
       kind: assignment.runner.kind,
       status,
       wish: this.wish,
-      failed: this.failedEvent,
+      failed: this.commands?.failed ?? this.failedEvent,
       stderrTail: this.stderrTail,
     });
+  }
+
+  /** Never more than was offered, which this cluster's policy has admitted. */
+  private secondsLeft(assignment: AttemptAssignment): number {
+    return Math.min(assignment.secondsLeft, this.offer.resources.maxSeconds);
   }
 
   private async accept(): Promise<AttemptAssignment> {
@@ -168,6 +184,21 @@ export class AttemptRun {
     await this.reporter.state({ state });
   }
 
+  private async stage(assignment: AttemptAssignment): Promise<void> {
+    await this.files.stage(assignment, this.abort.signal);
+    if (assignment.runner.kind !== 'command') return;
+    const { commands } = this.place;
+    if (commands === undefined) throw new Error('this cluster runs no commands');
+    this.commands = new CommandAttempt(assignment.runner, commands, this.files, {
+      facility: this.place.facility,
+      address: this.address,
+      reporter: this.reporter,
+      signal: this.abort.signal,
+      onRefused: (error) => this.leave(error),
+    });
+    await this.commands.stage();
+  }
+
   /** Follows the program's output until it has ended and all of it is read. */
   private async follow(program: ProgramRef, assignment: AttemptAssignment): Promise<ProgramStatus> {
     // Counted from its beginning, not from when it joined the queue of a batch system.
@@ -177,7 +208,7 @@ export class AttemptRun {
       const status = await this.place.executor.poll(program);
       const over = status.state === 'ended' || status.state === 'vanished';
       if (this.state !== 'running' && (status.state === 'running' || hasRun(status))) {
-        endsAtMs = performance.now() + assignment.secondsLeft * 1000;
+        endsAtMs = performance.now() + this.secondsLeft(assignment) * 1000;
         await this.enter('running');
       }
       const printed = await this.files.printed(over);
@@ -209,6 +240,10 @@ export class AttemptRun {
   }
 
   private async takeLine(line: string): Promise<void> {
+    if (this.commands !== undefined) {
+      this.commands.takeLine(line);
+      return;
+    }
     const event = readEvent(line, this.jobId, this.attempt);
     if (event === undefined) {
       if (line !== '') this.reporter.log('stdout', `${line}\n`);
@@ -239,7 +274,9 @@ export class AttemptRun {
   private async end(outcome: Outcome): Promise<void> {
     const { state, reason, exitCode, retriable } = outcome;
     if (state === 'succeeded') await this.enter('finalizing');
+    if (state === 'succeeded') await this.commands?.deliver();
     const missing = await this.outputs.settled();
+    await this.commands?.settle();
     await this.reporter.flush();
     if (missing !== undefined && state === 'succeeded') {
       await this.reportFailure(missing);

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { constants, createReadStream, createWriteStream } from 'node:fs';
 import { copyFile, link, mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ReadableStream as WebStream } from 'node:stream/web';
-import type { StagedInput } from '@beamtime/contracts';
+import { commandRoot, type StagedInput } from '@beamtime/contracts';
 import { pause } from './pause.js';
 
 /** An input that cannot be had; the message goes to whoever asks why the attempt failed. */
@@ -13,6 +13,8 @@ export class StagingFailed extends Error {
   override readonly name = 'StagingFailed';
 }
 
+/** Where a program may write into what was staged: a link would let it change what the cache keeps for others. */
+const copied = ['resume/', `${commandRoot}/`];
 const triesPerFile = 6;
 const retryBaseMs = 200;
 const parallelFetches = 4;
@@ -28,7 +30,7 @@ export class InputCache {
     private readonly bytesMax: number,
   ) {}
 
-  /** Puts every input into the workdir, checked; `resume/` files as copies, since the runner may change them. */
+  /** Puts every input into the workdir, checked; as copies where it may be changed. */
   async stage(inputs: readonly StagedInput[], workdir: string, signal: AbortSignal): Promise<void> {
     await mkdir(this.folder, { recursive: true });
     await this.evict(inputs.reduce((sum, input) => sum + input.sizeBytes, 0));
@@ -46,8 +48,8 @@ export class InputCache {
     const target = join(workdir, input.path);
     const cached = join(this.folder, input.sha256);
     await mkdir(dirname(target), { recursive: true });
-    if (input.path.startsWith('resume/')) {
-      await copyFile(cached, target);
+    if (copied.some((folder) => input.path.startsWith(folder))) {
+      await copyFile(cached, target, constants.COPYFILE_FICLONE);
       return;
     }
     await link(cached, target).catch(() => copyFile(cached, target));

@@ -27,6 +27,14 @@ async function runAgent(file: string): Promise<void> {
   process.on('SIGINT', end);
   process.on('SIGTERM', end);
   process.on('SIGUSR2', () => agent.drain());
+  // As daemons do: read the file again. Only the policy can change while work runs.
+  process.on('SIGHUP', () => {
+    try {
+      agent.adopt(loadAgentConfig(file, process.env).policy);
+    } catch (error) {
+      logToStderr('error', `the policy stays as it was: ${(error as Error).message}`);
+    }
+  });
   try {
     await agent.run();
   } finally {
@@ -77,7 +85,7 @@ function explain(error: unknown): number {
 
 const program = new Command('beamtime-agent')
   .description(
-    'Leases work from the facility and runs it on this cluster. SIGTERM ends it in order, SIGUSR2 drains it.',
+    'Leases work from the facility and runs it on this cluster. SIGTERM ends it in order, SIGUSR2 drains it, SIGHUP reads its policy again.',
   )
   .requiredOption('--config <file>', "the agent's YAML file")
   .action(async ({ config }: { config: string }) => {

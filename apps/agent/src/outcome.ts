@@ -1,4 +1,4 @@
-import { runnerExitCodes } from '@beamtime/contracts';
+import { commandExitCodes, runnerExitCodes } from '@beamtime/contracts';
 import type { EndCause, ProgramStatus } from '@beamtime/executors';
 
 /** Why this side asked a program to end. */
@@ -19,7 +19,9 @@ export interface Ending {
   readonly status: ProgramStatus;
   readonly wish: StopWish | undefined;
   /** What the runner itself said went wrong. */
-  readonly failed: { readonly code: string; readonly detail: string } | undefined;
+  readonly failed:
+    | { readonly code: string; readonly detail: string; readonly exitCode?: number | null }
+    | undefined;
   readonly stderrTail: string;
 }
 
@@ -40,7 +42,14 @@ export function outcomeOf(ending: Ending): Outcome {
   if (cause !== undefined) return { ...afterCause(cause, kind), ...code };
   const reason =
     ending.failed === undefined ? unexplained(ending) : `${ending.failed.code}: ${ending.failed.detail}`;
-  return { state: 'failed', reason, retriable: exitCode !== runnerExitCodes.badInput, ...code };
+  // A command that ended badly would end so again; its own exit code says more than its runner's.
+  const ofCommand = kind === 'command' && exitCode === commandExitCodes.commandFailed;
+  return {
+    state: 'failed',
+    reason,
+    retriable: exitCode !== runnerExitCodes.badInput && !ofCommand,
+    ...(ofCommand && ending.failed?.exitCode != null ? { exitCode: ending.failed.exitCode } : code),
+  };
 }
 
 /** A batch system ended it. Its place is what was lost, unless the job's own bound was reached. */

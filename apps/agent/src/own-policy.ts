@@ -1,4 +1,4 @@
-import type { ClusterPolicy, SyncAnswer } from '@beamtime/contracts';
+import type { AttemptAssignment, ClusterPolicy, SyncAnswer } from '@beamtime/contracts';
 
 export type Offer = SyncAnswer['offers'][number];
 
@@ -6,12 +6,30 @@ export interface OwnState {
   readonly gpus: number;
   readonly draining: boolean;
   readonly hourUtc: number;
+  /** Another attempt of the same job runs here. */
+  readonly runsJob?: boolean;
+}
+
+export interface Refusal {
+  /** What kind of refusal it is, for the facility to act on. */
+  readonly code: 'policy' | 'capacity' | 'draining';
+  readonly reason: string;
 }
 
 /** Why this cluster does not take an offer, or null if it does: its own file decides, whatever the server wishes. */
-export function refusalOf(offer: Offer, policy: ClusterPolicy, own: OwnState): string | null {
+export function refusalOf(offer: Offer, policy: ClusterPolicy, own: OwnState): Refusal | null {
+  if (own.draining) return { code: 'draining', reason: 'the agent is draining' };
+  const reason = againstPolicy(offer, policy, own);
+  if (reason !== null) return { code: 'policy', reason };
+  if (own.runsJob === true)
+    return { code: 'policy', reason: 'an earlier attempt of this job has not ended here' };
+  if (offer.resources.gpus > own.gpus)
+    return { code: 'capacity', reason: `this cluster has only ${own.gpus} GPUs` };
+  return null;
+}
+
+function againstPolicy(offer: Offer, policy: ClusterPolicy, own: OwnState): string | null {
   const { gpus, maxSeconds } = offer.resources;
-  if (own.draining) return 'the agent is draining';
   if (!policy.kinds.includes(offer.kind)) return `no ${offer.kind} jobs here`;
   const forConsortium = offer.suiteId !== null || offer.labId === null;
   if (forConsortium && !policy.consortium) return 'no jobs of the consortium here';
@@ -22,7 +40,6 @@ export function refusalOf(offer: Offer, policy: ClusterPolicy, own: OwnState): s
   if (policy.secondsPerJobMax !== null && maxSeconds > policy.secondsPerJobMax)
     return `jobs of up to ${policy.secondsPerJobMax} s only`;
   if (policy.hoursUtc !== null && !isWithin(policy.hoursUtc, own.hourUtc)) return 'no work at this hour';
-  if (gpus > own.gpus) return `this cluster has only ${own.gpus} GPUs`;
   return null;
 }
 
@@ -30,4 +47,19 @@ function isWithin(hours: { from: number; to: number }, hour: number): boolean {
   return hours.from < hours.to
     ? hour >= hours.from && hour < hours.to
     : hour >= hours.from || hour < hours.to;
+}
+
+/**
+ * Why what came with the acceptance is not what was offered and admitted, or null. Without this a server could offer an
+ * evaluation of an hour and hand over somebody's command for a week.
+ */
+export function whyNotAsOffered(offer: Offer, assignment: AttemptAssignment): string | null {
+  const { runner, resources } = assignment;
+  if (runner.jobId !== offer.jobId || runner.attempt !== offer.attempt)
+    return `the facility offered ${offer.jobId}, attempt ${offer.attempt}, and sent the job file of another`;
+  if (runner.kind !== offer.kind)
+    return `the facility offered ${offer.kind} and sent ${runner.kind}; this cluster does not run it`;
+  if (resources.gpus !== offer.resources.gpus)
+    return `the facility offered a job of ${offer.resources.gpus} GPUs and sent one of ${resources.gpus}`;
+  return null;
 }

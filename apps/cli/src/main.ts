@@ -18,6 +18,23 @@ process.exitCode = await runCli(process.argv.slice(2), version, areas, {
   cwd: process.cwd(),
   openBrowser,
   stdout: (text) => void process.stdout.write(text),
+  screen: {
+    isTerminal: process.stdout.isTTY === true && process.env['TERM'] !== 'dumb',
+    get columns() {
+      return process.stdout.columns ?? 100;
+    },
+    get rows() {
+      return process.stdout.rows ?? 30;
+    },
+  },
+  onInterrupt(callback) {
+    process.once('SIGINT', callback);
+    process.once('SIGTERM', callback);
+    return () => {
+      process.off('SIGINT', callback);
+      process.off('SIGTERM', callback);
+    };
+  },
   stderr: {
     isTerminal: process.stderr.isTTY === true,
     columns: process.stderr.columns ?? 100,

@@ -24,6 +24,7 @@ export class AgentProcess {
     private readonly gpuType: string,
     private readonly runnerCommand: readonly string[] = [process.execPath, fakeRunner],
     policy: object = {},
+    more: object = {},
   ) {
     const home = mkdtempSync(join(tmpdir(), 'beamtime-agent-'));
     this.home = home;
@@ -37,6 +38,7 @@ export class AgentProcess {
       gpus: { count: 2, type: this.gpuType },
       runner: { command: this.runnerCommand },
       policy,
+      ...more,
     };
     writeFileSync(this.file, JSON.stringify(config));
   }

@@ -6,12 +6,14 @@ import {
   commitArtifact,
   commitCheckpoint,
   commitEvaluation,
+  commitOutputs,
   commitResumable,
   declineAttempt,
   type InputOf,
   type ResponseOf,
   registerAgent,
   reportAttempt,
+  reportCommands,
   reportEvents,
   reportLogs,
   requestUploads,
@@ -36,6 +38,7 @@ import {
   CommitFiles,
   LEASE_TIMES,
   type LeaseTimes,
+  RecordCommands,
   RecordEvents,
   RecordLogs,
   RegisterAgent,
@@ -59,6 +62,7 @@ export class AgentsController {
     @Inject(RecordEvents) private readonly events: RecordEvents,
     @Inject(CommitFiles) private readonly files: CommitFiles,
     @Inject(CommitEvaluation) private readonly evaluations: CommitEvaluation,
+    @Inject(RecordCommands) private readonly commands: RecordCommands,
     @Inject(LEASE_TIMES) private readonly times: LeaseTimes,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
@@ -125,8 +129,8 @@ export class AgentsController {
 
   @Endpoint(declineAttempt)
   async decline(@Input() input: InputOf<typeof declineAttempt>, @Agent() agent: AgentPrincipal) {
-    const { reason } = input.body;
-    unwrap(await this.attempts.one(claim(agent, input), { kind: 'decline', reason }));
+    const { reason, code } = input.body;
+    unwrap(await this.attempts.one(claim(agent, input), { kind: 'decline', reason, code }));
     return {};
   }
 
@@ -190,6 +194,22 @@ export class AgentsController {
     @Agent() agent: AgentPrincipal,
   ): Promise<ResponseOf<typeof commitArtifact>> {
     return unwrap(await this.files.commitArtifact(claim(agent, input), input.body));
+  }
+
+  @Endpoint(reportCommands)
+  async reportCommands(
+    @Input() input: InputOf<typeof reportCommands>,
+    @Agent() agent: AgentPrincipal,
+  ): Promise<ResponseOf<typeof reportCommands>> {
+    return unwrap(await this.commands.report(claim(agent, input), input.body));
+  }
+
+  @Endpoint(commitOutputs)
+  async outputs(
+    @Input() input: InputOf<typeof commitOutputs>,
+    @Agent() agent: AgentPrincipal,
+  ): Promise<ResponseOf<typeof commitOutputs>> {
+    return unwrap(await this.commands.commit(claim(agent, input), input.body.outputs));
   }
 }
 

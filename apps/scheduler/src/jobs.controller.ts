@@ -2,7 +2,6 @@ import {
   cancelJob,
   explainJob,
   type InputOf,
-  type JobStreamMessage,
   type JobView,
   listJobEvents,
   listJobs,
@@ -21,6 +20,7 @@ import {
   hasLabRole,
   hasRole,
   Input,
+  labsOf,
   Person,
   type PersonPrincipal,
   unwrap,
@@ -28,9 +28,7 @@ import {
 import { CancelJob, ExplainJob, type JobRecord, JobStream, JobTraces, JobViews } from '@beamtime/scheduling';
 import { Controller, Inject, Res } from '@nestjs/common';
 import type { Response } from 'express';
-
-/** A comment line now and then keeps proxies from closing a quiet stream. */
-const heartbeatMs = 15_000;
+import { lastEventId, sendEvents } from './send-events.js';
 
 /** Jobs, for people. The fixed paths come before `/jobs/:jobId`, which would take them for ids. */
 @Controller()
@@ -63,13 +61,17 @@ export class JobsController {
   }
 
   @Endpoint(showJob)
-  async show(@Input() input: InputOf<typeof showJob>): Promise<ResponseOf<typeof showJob>> {
+  async show(
+    @Input() input: InputOf<typeof showJob>,
+    @Person() caller: PersonPrincipal,
+  ): Promise<ResponseOf<typeof showJob>> {
     const job = await this.known(input.params.jobId);
     const [history, runner] = await Promise.all([
       this.jobs.attemptsOf(job.jobId),
       this.jobs.runnerOf(job.jobId),
     ]);
-    return { ...job, history, runner };
+    // Everybody sees the jobs; somebody's own programs, and the variables they get, are for their lab.
+    return { ...job, history, runner: mayRead(caller, job) ? runner : { kind: job.kind } };
   }
 
   @Endpoint(cancelJob)
@@ -121,7 +123,9 @@ export class JobsController {
     @Res() response: Response,
   ): Promise<void> {
     const job = await this.known(input.params.jobId);
-    await sendEvents(response, this.live.ofJob(job.jobId, input.query.logs, gone));
+    const { logs, fromAttempt, after } = input.query;
+    const from = { logs, fromAttempt, after: lastEventId(response) ?? after };
+    await sendEvents(response, this.live.ofJob(job.jobId, from, gone));
   }
 
   private async known(jobId: string): Promise<JobView> {
@@ -133,35 +137,19 @@ function noJob(jobId: string): never {
   deny('resource.not-found', `There is no job ${jobId}`);
 }
 
+function mayRead(caller: PersonPrincipal, job: JobView): boolean {
+  return (
+    job.kind !== 'command' ||
+    hasRole(caller, 'secretariat') ||
+    job.submittedBy === caller.personId ||
+    (labsOf(caller) as (string | null)[]).includes(job.labId)
+  );
+}
+
 function mayCancel(caller: PersonPrincipal, job: JobRecord): boolean {
   return (
     hasRole(caller, 'secretariat') ||
     job.submitted_by === caller.personId ||
     (job.lab_id !== null && hasLabRole(caller, job.lab_id, 'operator', 'delegate'))
   );
-}
-
-/** Writes messages as server-sent events until they end or the reader is gone; waits for a slow reader. */
-async function sendEvents(response: Response, messages: AsyncIterable<JobStreamMessage>): Promise<void> {
-  response.writeHead(200, {
-    'content-type': 'text/event-stream',
-    'cache-control': 'no-store',
-    'x-accel-buffering': 'no',
-  });
-  const heartbeat = setInterval(() => response.write(': alive\n\n'), heartbeatMs);
-  try {
-    for await (const message of messages) {
-      if (response.destroyed) return;
-      const flows = response.write(`event: ${message.type}\ndata: ${JSON.stringify(message)}\n\n`);
-      if (!flows) {
-        await new Promise<void>((resolve) => {
-          response.once('drain', resolve);
-          response.once('close', resolve);
-        });
-      }
-    }
-  } finally {
-    clearInterval(heartbeat);
-    response.end();
-  }
 }

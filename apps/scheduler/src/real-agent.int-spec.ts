@@ -34,7 +34,7 @@ let at: SchedulingForTest;
 const agents: AgentProcess[] = [];
 beforeAll(async () => {
   at = await schedulingForTest(
-    {},
+    { BEAMTIME_LEASE_TTL_MS: '8000' },
     {
       module: class WithTunnels {},
       imports: [schedulerServiceModule],

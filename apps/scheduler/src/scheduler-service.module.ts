@@ -4,10 +4,12 @@ import { SchedulingModule } from '@beamtime/scheduling';
 import { Module } from '@nestjs/common';
 import { AgentsController } from './agents.controller.js';
 import { ClustersController } from './clusters.controller.js';
+import { FilesController } from './files.controller.js';
 import { JobsController } from './jobs.controller.js';
 import { JoinFacts } from './join-facts.js';
 import { schedulingPorts } from './join-ports.js';
 import { SubmissionsController } from './submissions.controller.js';
+import { TesController } from './tes.controller.js';
 
 /** Jobs, clusters and agents over HTTP, and the leader's loop. Needs PlatformModule and IdentityModule beside it. */
 @Module({
@@ -15,7 +17,14 @@ import { SubmissionsController } from './submissions.controller.js';
     SchedulingModule.register({ ports: schedulingPorts, schedules: true, imports: [LedgerModule] }),
     CatalogueModule,
   ],
-  controllers: [ClustersController, JobsController, SubmissionsController, AgentsController],
+  controllers: [
+    ClustersController,
+    JobsController,
+    SubmissionsController,
+    AgentsController,
+    TesController,
+    FilesController,
+  ],
   providers: [JoinFacts],
 })
 export class SchedulerServiceModule {}

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import {
   type ApiClient,
   type AttemptRef,
@@ -7,12 +7,13 @@ import {
   type ClusterPolicy,
   createApiClient,
   type JobView,
-  jobKinds,
+  jobKindsByDefault,
   ProblemError,
   registerAgent,
   registerCluster,
   reportAttempt,
   type SyncAnswer,
+  showCluster,
   showJob,
   submitJob,
   syncAgent,
@@ -35,6 +36,9 @@ export interface SchedulingForTest {
   readonly operator: ApiClient;
   readonly secretariat: ApiClient;
   readonly researcher: ApiClient;
+  readonly researcherToken: string;
+  /** A researcher of another lab, made when first asked for. */
+  stranger(): Promise<ApiClient>;
   readonly principal: PersonPrincipal;
   cluster(name: string, more?: Partial<ClusterInventory>): Promise<SimulatedAgent>;
   submit(more?: Partial<Parameters<typeof jobBody>[1]>): Promise<JobView>;
@@ -70,6 +74,7 @@ export async function schedulingForTest(
   const client = createApiClient(service.url);
   const operatorClient = client.as(operator.token);
   const researcherClient = client.as(researcher.token);
+  let strange: Promise<ApiClient> | undefined;
   return {
     service,
     transactor,
@@ -77,6 +82,15 @@ export async function schedulingForTest(
     operator: operatorClient,
     secretariat: client.as(secretariat.token),
     researcher: researcherClient,
+    researcherToken: researcher.token,
+    stranger() {
+      strange ??= transactor.do(async (tx) => {
+        const labId = await seedLab(tx, `lab-${randomUUID().slice(0, 8)}`);
+        const email = `stranger-${labId}@lab.example`;
+        return client.as((await seedPerson(tx, email, [{ labId, role: 'researcher' }])).token);
+      });
+      return strange;
+    },
     principal: researcher.principal,
     async cluster(name, more = {}) {
       const registered = await operatorClient.call(registerCluster, {
@@ -129,7 +143,7 @@ const inventory: ClusterInventory = {
   memoryMiB: 1_000,
 };
 const policy: ClusterPolicy = {
-  kinds: [...jobKinds],
+  kinds: [...jobKindsByDefault],
   labIds: null,
   consortium: true,
   gpusPerJobMax: null,
@@ -180,7 +194,7 @@ export class SimulatedAgent {
   }
 
   /** Syncs until there is an offer for the job, or for any. */
-  async offer(jobId?: string, withinMs = 10_000): Promise<AttemptRef> {
+  async offer(jobId?: string, withinMs = 30_000): Promise<AttemptRef> {
     for (const deadlineMs = Date.now() + withinMs; Date.now() < deadlineMs; ) {
       const { offers } = await this.sync();
       const found = offers.find((offer) => jobId === undefined || offer.jobId === jobId);
@@ -218,6 +232,18 @@ export class SimulatedAgent {
     await this.report(ref, 'running');
     return { ref, assignment };
   }
+}
+
+export const sha256Of = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/** Waits until the agent of a cluster has registered. */
+export async function untilActive(at: SchedulingForTest, clusterId: string): Promise<void> {
+  for (const deadlineMs = Date.now() + 30_000; Date.now() < deadlineMs; ) {
+    const { state } = await at.operator.call(showCluster, { params: { clusterId } });
+    if (state === 'active') return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`the agent of ${clusterId} has not registered`);
 }
 
 /** The code with which a call was refused. */

@@ -15,6 +15,7 @@
  */
 import { z } from 'zod';
 import { clusterInventorySchema, clusterPolicySchema } from './clusters.js';
+import { commandJob } from './command-job.js';
 import { endpoint, idText, isoTime, sha256Text } from './endpoint.js';
 import { evaluationResult, numericsReceipt, runnerEvent } from './runner-event.js';
 import { localName, runnerJob, workdirPath } from './runner-job.js';
@@ -134,7 +135,7 @@ export const stagedInputSchema = z.object({
 export type StagedInput = z.infer<typeof stagedInputSchema>;
 
 export const attemptAssignmentSchema = z.object({
-  runner: runnerJob,
+  runner: z.union([runnerJob, commandJob]),
   inputs: z.array(stagedInputSchema),
   resume: z
     .object({ step: z.number().int(), files: z.array(stagedInputSchema) })
@@ -158,6 +159,15 @@ export const acceptAttempt = endpoint({
 });
 export type AttemptAssignment = z.infer<typeof acceptAttempt.response>;
 
+const declinedSchema = z.object({
+  reason: z.string().max(500),
+  code: z
+    .enum(['policy', 'capacity', 'draining'])
+    .default('policy')
+    .describe('capacity: it has fewer GPUs than the offer and what it runs; draining: it takes nothing now'),
+});
+export type DeclineCode = z.output<typeof declinedSchema>['code'];
+
 export const declineAttempt = endpoint({
   id: 'agent.decline',
   method: 'POST',
@@ -165,7 +175,7 @@ export const declineAttempt = endpoint({
   access: agentAccess,
   summary: "Refuse an offer: the cluster's own policy has the last word",
   params: attemptParams,
-  body: z.object({ incarnation, reason: z.string().max(500) }),
+  body: declinedSchema.extend({ incarnation }),
   response: z.object({}),
   errors: fencing,
 });
@@ -194,7 +204,7 @@ export const reportAttempt = endpoint({
 
 export const advanceItemSchema = z.discriminatedUnion('kind', [
   attemptRefSchema.extend({ kind: z.literal('accept') }),
-  attemptRefSchema.extend({ kind: z.literal('decline'), reason: z.string().max(500) }),
+  attemptRefSchema.extend({ kind: z.literal('decline'), ...declinedSchema.shape }),
   attemptRefSchema.extend({ kind: z.literal('report'), ...attemptReportSchema.shape }),
 ]);
 export type AdvanceItem = z.output<typeof advanceItemSchema>;

@@ -61,7 +61,9 @@ const defaultTimeoutMs = 30_000;
 /** Fills `:name` in the path and appends the query; throws on a missing parameter. */
 export function urlOf(baseUrl: string, spec: EndpointSpec, input: RawInput): string {
   const params = (input.params ?? {}) as Record<string, unknown>;
-  const path = spec.path.replace(/:([A-Za-z]+)/g, (_, name: string) => {
+  // `\\:` is a colon of the path itself.
+  const path = spec.path.replace(/\\:|:([A-Za-z]+)/g, (_, name: string | undefined) => {
+    if (name === undefined) return ':';
     const value = params[name];
     if (value === undefined) throw new TypeError(`${spec.id}: missing path parameter ${name}`);
     return encodeURIComponent(String(value));
@@ -95,6 +97,16 @@ async function problemOf(response: Response): Promise<Error> {
     // Not JSON: reported below with its status.
   }
   return new UnreachableError(`HTTP ${response.status} from ${response.url}: ${text.slice(0, 300)}`);
+}
+
+/** The JSON of an answer; what a proxy sends in its place is no answer of the facility. */
+function jsonOf(text: string, spec: EndpointSpec): unknown {
+  if (text === '') return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new UnreachableError(`${spec.id}: the answer is not JSON: ${text.slice(0, 200)}`);
+  }
 }
 
 /** A typed HTTP client for every endpoint in this package; runs in browsers and Node. */
@@ -139,7 +151,7 @@ export function createApiClient(baseUrl: string, token?: string): ApiClient {
       const response = await raw(spec, input, options);
       if (response.status === 204) return undefined as never;
       const text = await response.text();
-      const parsed = spec.response.safeParse(text === '' ? undefined : JSON.parse(text));
+      const parsed = spec.response.safeParse(jsonOf(text, spec));
       if (!parsed.success) {
         throw new UnreachableError(`${spec.id}: the answer does not fit its schema: ${parsed.error.message}`);
       }

@@ -44,6 +44,15 @@ export const clusterSchema = z
     inventory: clusterInventorySchema.nullable().describe('Null until its agent has registered'),
     policy: clusterPolicySchema.nullable(),
     gpusBusy: z.number().int().min(0),
+    gpusTrusted: z
+      .number()
+      .int()
+      .min(0)
+      .nullable()
+      .describe(
+        'So many of its GPUs are counted on, since it did not take work that fits into what it claims; null: all',
+      ),
+    gpusTrustedUntil: isoTime.nullable().describe('When its claim is believed again'),
     attemptsLive: z.number().int().min(0),
     agentVersion: z.string().nullable(),
     incarnation: z.number().int().min(0).describe('Agent processes so far; only the last one may act'),

@@ -61,7 +61,7 @@ export const facts = {
   'suite.released': z.object({ suiteId: idText('sui') }),
   'job.ended': z.object({
     jobId: idText('job'),
-    kind: z.enum(['train', 'serve', 'infer', 'capture', 'evaluate']),
+    kind: z.enum(['train', 'serve', 'infer', 'capture', 'evaluate', 'command']),
     state: z.enum(['succeeded', 'failed', 'cancelled']),
     attempts: z.number().int(),
     gpuSecondsUsed: z.number().int().nonnegative(),

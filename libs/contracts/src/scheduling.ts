@@ -5,7 +5,9 @@ import { runnerJob, runnerJobSchemaName } from './runner-job.js';
 
 /** Jobs as people see them. What an agent says and hears is in `agent-protocol.ts`. */
 
-export const jobKinds = ['train', 'serve', 'infer', 'capture', 'evaluate'] as const;
+export const jobKinds = ['train', 'serve', 'infer', 'capture', 'evaluate', 'command'] as const;
+/** What a cluster takes unless its operator says otherwise: programs that others bring only where they are wished for. */
+export const jobKindsByDefault = ['train', 'serve', 'infer', 'capture', 'evaluate'] as const;
 export const jobKindSchema = z.enum(jobKinds);
 export type JobKind = z.infer<typeof jobKindSchema>;
 
@@ -348,6 +350,9 @@ export const jobStreamMessageSchema = z.discriminatedUnion('type', [
     attempt: z.number().int(),
     chunk: logChunkSchema,
   }),
+  z
+    .object({ type: z.literal('end'), jobId: idText('job') })
+    .describe('The job has ended and all of it is told: do not come back'),
 ]);
 export type JobStreamMessage = z.infer<typeof jobStreamMessageSchema>;
 
@@ -358,7 +363,18 @@ export const streamJob = endpoint({
   access: { kind: 'person' },
   summary: 'Live: state, history, metrics and logs of a job as server-sent events, until it ends',
   params: jobParams,
-  query: z.object({ logs: z.stringbool().default(true) }),
+  description:
+    'Every message has an id; sent back as `Last-Event-ID` (as browsers do) or `after`, the stream goes on behind it. A comment line comes every 15 s. After the message `end` there is no more.',
+  query: z.object({
+    logs: z.stringbool().default(true),
+    fromAttempt: z.coerce
+      .number()
+      .int()
+      .min(1)
+      .optional()
+      .describe('Logs of this attempt and later ones; of all when omitted'),
+    after: z.string().max(100).optional().describe('Id of the last message that was read'),
+  }),
   response: jobStreamMessageSchema,
   produces: 'text/event-stream',
   errors: ['resource.not-found'],

@@ -6,6 +6,8 @@ export interface ProgramSpec {
   readonly attempt: number;
   /** Runner command: train, serve, capture, evaluate. */
   readonly kind: string;
+  /** What to start in the place of the configured runner, with the same arguments after it. */
+  readonly program?: readonly string[];
   /** An existing folder of this attempt alone; inputs are staged in it already. */
   readonly workdir: string;
   /** The job file, inside or outside the workdir. */

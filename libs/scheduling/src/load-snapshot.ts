@@ -6,6 +6,7 @@ import { entitlements } from './domain/entitlements.js';
 import { decayed } from './domain/gpu-seconds.js';
 import { liveUse } from './domain/live-use.js';
 import type { JobKind, RunningJob, Snapshot, SnapshotCluster, WaitingJob } from './domain/snapshot.js';
+import { type CapacityTrust, fullTrust, trustedGpus } from './domain/trusted-capacity.js';
 import { loadEndedShadows, type ShadowColumns, shadowOf } from './load-shadows.js';
 import { loadWaiting, type ShapeCursors } from './load-waiting.js';
 
@@ -65,7 +66,9 @@ export async function readClusters(tx: Tx): Promise<SnapshotCluster[]> {
     state: ClusterState;
     inventory: ClusterInventory | null;
     policy: ClusterPolicy | null;
-  }>('SELECT id, name, lab_id, state, inventory, policy FROM scheduling.cluster ORDER BY id');
+    trust: CapacityTrust | null;
+    now: Date;
+  }>('SELECT id, name, lab_id, state, inventory, policy, trust, now() FROM scheduling.cluster ORDER BY id');
   return rows.map((row) => ({
     clusterId: row.id,
     name: row.name,
@@ -75,7 +78,7 @@ export async function readClusters(tx: Tx): Promise<SnapshotCluster[]> {
       row.inventory === null || row.policy === null
         ? null
         : {
-            gpus: row.inventory.gpus,
+            gpus: trustedGpus(row.inventory.gpus, row.trust ?? fullTrust, row.now.getTime()),
             gpuType: row.inventory.gpuType,
             gpuMemoryMiB: row.inventory.gpuMemoryMiB,
             policy: row.policy,

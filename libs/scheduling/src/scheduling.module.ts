@@ -25,6 +25,10 @@ import { RunCycle } from './run-cycle.js';
 import { Scheduler } from './scheduler.js';
 import { SubmitJob } from './submit-job.js';
 import { Sweep } from './sweep.js';
+import { CreateTask } from './tasks/create-task.js';
+import { ReadTasks } from './tasks/read-tasks.js';
+import { RecordCommands } from './tasks/record-commands.js';
+import { Spaces } from './tasks/spaces.js';
 
 export interface SchedulingOptions {
   /** Providers of GPU_ACCOUNTS, AGENT_KEYS and JOB_FILES: the app joins them to the contexts that know. */
@@ -58,6 +62,10 @@ const useCases = [
   ShareViews,
   Sweep,
   RunCycle,
+  CreateTask,
+  ReadTasks,
+  RecordCommands,
+  Spaces,
 ];
 
 /** Jobs, clusters, leases. Needs PlatformModule. */

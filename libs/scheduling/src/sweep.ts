@@ -6,6 +6,7 @@ import { LEASE_TIMES, type LeaseTimes } from './ports.js';
 import { type AttemptKey, attemptKey, lockAttempts, lockJobs } from './postgres/job-records.js';
 import { compactQueueDepth } from './queue-depth.js';
 import { findUnsettled, settleClusterState } from './settle-cluster-state.js';
+import { doubtSilentCapacity } from './trust-capacity.js';
 
 const held = heldStates.map((state) => `'${state}'`).join(', ');
 /** Per sweep and transaction; the next one follows within the second. */
@@ -63,7 +64,7 @@ export class Sweep {
   }
 
   private async endAll(leadership: Leadership, due: readonly AttemptKey[]): Promise<void> {
-    await this.transactor.do(async (tx) => {
+    const unanswered = await this.transactor.do(async (tx) => {
       await requireEpoch(tx, leadership);
       const jobs = await lockJobs(
         tx,
@@ -92,7 +93,12 @@ export class Sweep {
         ),
       );
       await this.endAttempt.endAll(tx, ends);
+      return ends.flatMap(({ attempt }) => (attempt.state === 'offered' ? [attempt] : []));
     });
+    // By themselves: a cluster's row is locked before jobs, never after.
+    for (const offer of unanswered) {
+      await this.transactor.do((tx) => doubtSilentCapacity(tx, offer.cluster_id, offer.gpus));
+    }
   }
 
   /** Only clusters whose state is no longer what follows from what is known cost a transaction. */

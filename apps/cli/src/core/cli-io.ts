@@ -1,4 +1,5 @@
 import type { ApiClient } from '@beamtime/contracts';
+import type { Screen } from './live-screen.js';
 import type { Progress } from './progress-bar.js';
 
 /** Options that every command has. */
@@ -20,6 +21,10 @@ export interface CliIo {
   show(value: unknown, human: () => string): void;
   /** Writes as it is to stdout: for streams and exports, which are the result themselves. */
   write(text: string): void;
+  /** Where the result goes, for what redraws itself in place. */
+  readonly screen: Screen;
+  /** Given by Ctrl-C and SIGTERM while it is listened to: whatever watches or follows ends in order. */
+  untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T>;
   /** Something for a person to know on the way; goes to stderr, nowhere with --json. */
   note(text: string): void;
   /** Something without which the person cannot go on, such as an address to open; goes to stderr even with --json. */

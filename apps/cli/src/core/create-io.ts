@@ -2,6 +2,7 @@ import { createApiClient } from '@beamtime/contracts';
 import type { CliIo, SharedOptions } from './cli-io.js';
 import { Credentials } from './credentials.js';
 import { findFacilityUrl } from './find-facility.js';
+import type { Screen } from './live-screen.js';
 import { type ProgressScreen, progressBar } from './progress-bar.js';
 import { UsageError } from './usage-error.js';
 
@@ -11,6 +12,10 @@ export interface World {
   readonly cwd: string;
   stdout(text: string): void;
   readonly stderr: ProgressScreen;
+  /** What stdout is; no terminal when left out. */
+  readonly screen?: Omit<Screen, 'write'>;
+  /** Calls back at Ctrl-C or SIGTERM until what it answers is called; without it nobody can interrupt. */
+  onInterrupt?(callback: () => void): () => void;
   openBrowser(url: string): void;
 }
 
@@ -36,6 +41,27 @@ export function createIo(world: World): SettledIo {
       world.stdout(line(shared.json ? JSON.stringify(value, null, 2) : human()));
     },
     write: (text) => world.stdout(text),
+    screen: {
+      get isTerminal() {
+        return !shared.json && world.screen?.isTerminal === true;
+      },
+      get columns() {
+        return world.screen?.columns ?? 100;
+      },
+      get rows() {
+        return world.screen?.rows ?? 30;
+      },
+      write: (text) => world.stdout(text),
+    },
+    async untilInterrupted(work) {
+      const interrupted = new AbortController();
+      const forget = world.onInterrupt?.(() => interrupted.abort());
+      try {
+        return await work(interrupted.signal);
+      } finally {
+        forget?.();
+      }
+    },
     note(text) {
       if (!shared.json) world.stderr.write(line(text));
     },

@@ -57,7 +57,9 @@ Put it into the agent's file and start the agent at the cluster:
             items.map((one) => [
               one.name,
               one.state,
-              one.inventory?.gpus,
+              one.gpusTrusted === null
+                ? one.inventory?.gpus
+                : `${one.inventory?.gpus} (${one.gpusTrusted} counted on)`,
               one.gpusBusy,
               one.inventory?.gpuType,
               one.attemptsLive,
@@ -185,6 +187,10 @@ function describe(one: ClusterView): string {
     GPUs:
       inventory === null ? 'its agent has not registered yet' : `${inventory.gpus} × ${inventory.gpuType}`,
     busy: one.gpusBusy,
+    'counted on':
+      one.gpusTrusted === null
+        ? null
+        : `${one.gpusTrusted} GPUs until ${one.gpusTrustedUntil}: it did not take work that fits into what its agent claims; see the agent’s log`,
     takes: policy === null ? null : policy.kinds.join(', '),
     'for labs': policy === null ? null : (policy.labIds?.join(', ') ?? 'all'),
     'for suites': policy?.consortium,

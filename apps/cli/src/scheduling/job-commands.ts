@@ -1,6 +1,8 @@
 import {
   cancelJob,
   explainJob,
+  type JobStreamMessage,
+  type JobView,
   type LogChunk,
   listJobEvents,
   readJobLogs,
@@ -12,10 +14,11 @@ import type { Command } from 'commander';
 import type { CliIo } from '../core/cli-io.js';
 import { examples } from '../core/examples.js';
 import { formatFields, formatTable } from '../core/format-table.js';
+import { CheckFailed, UsageError } from '../core/usage-error.js';
 import { describeJob } from './describe-job.js';
-import { readEvents } from './read-events.js';
+import { explainWaiting } from './explain-waiting.js';
+import { followStream } from './read-events.js';
 
-const followTimeoutMs = 2_147_000_000;
 const example = 'job_01ky0w3h5cqfzv8r4n2t6m9b7d';
 
 /** Answers the group, to which other files add. */
@@ -41,12 +44,7 @@ export function registerJobCommands(program: Command, io: CliIo): Command {
       .argument('<job>', 'job id')
       .action(async (jobId: string) => {
         const why = await io.client().call(explainJob, { params: { jobId } });
-        io.show(why, () => {
-          const place = why.position === null ? '' : ` (number ${why.position} in turn)`;
-          const change = why.change === null ? '' : `\n${why.change}`;
-          const clusters = why.clusters.map((one) => `  ${one.clusterName}: ${one.verdict}`).join('\n');
-          return `${why.detail}${place}${change}${clusters === '' ? '' : `\n${clusters}`}`;
-        });
+        io.show(why, () => explainWaiting(why));
       }),
     `job why ${example}`,
   );
@@ -82,12 +80,23 @@ export function registerJobCommands(program: Command, io: CliIo): Command {
       .description('what an attempt of a job has printed; with --follow as it prints')
       .argument('<job>', 'job id')
       .option('--attempt <number>', 'which attempt; the last one by default')
-      .option('--follow', 'go on until the job has ended')
+      .option('-f, --follow', 'go on until the job has ended; Ctrl-C leaves the job alone')
       .action((jobId: string, options: { attempt?: string; follow?: true }) =>
-        options.follow === true ? follow(io, jobId) : printLogs(io, jobId, options.attempt),
+        options.follow === true
+          ? followLogs(io, jobId, options.attempt)
+          : printLogs(io, jobId, options.attempt),
       ),
     `job logs ${example}`,
-    `job logs ${example} --follow`,
+    `job logs ${example} -f`,
+  );
+
+  examples(
+    job
+      .command('watch')
+      .description('a job as it happens, until it has ended; exit code 1 when it has not succeeded')
+      .argument('<job>', 'job id')
+      .action((jobId: string) => watchJob(io, jobId)),
+    `job watch ${example}`,
   );
 
   examples(
@@ -139,7 +148,7 @@ async function printLogs(io: CliIo, jobId: string, attempt: string | undefined):
   for (let afterSeq = -1; ; ) {
     const page = await io.client().call(readJobLogs, {
       params: { jobId },
-      query: { afterSeq, limit: 500, ...(attempt === undefined ? {} : { attempt: Number(attempt) }) },
+      query: { afterSeq, limit: 500, ...(attempt === undefined ? {} : { attempt: attemptNumber(attempt) }) },
     });
     chunks.push(...page.items);
     ({ droppedBytes } = page);
@@ -151,18 +160,66 @@ async function printLogs(io: CliIo, jobId: string, attempt: string | undefined):
   if (droppedBytes > 0) io.note(`${droppedBytes} more bytes were over the limit of one attempt and not kept`);
 }
 
-async function follow(io: CliIo, jobId: string): Promise<void> {
-  const spec = streamJob;
-  const response = await io.client().raw(spec, { params: { jobId } }, { timeoutMs: followTimeoutMs });
-  for await (const message of readEvents(response)) {
-    if (io.shared.json) io.write(`${JSON.stringify(message)}\n`);
-    else if (message.type === 'log') io.write(message.chunk.text);
-    else if (message.type === 'event') {
-      const { event } = message;
-      io.write(`── ${event.to}${event.reason === null ? '' : `: ${event.reason}`}\n`);
-    } else if (message.type === 'metrics') {
-      const last = message.points.at(-1);
-      if (last !== undefined) io.write(`   step ${last.step}  loss ${last.loss?.toFixed(4) ?? '–'}\n`);
+/** From the attempt that is asked for, or the present one, on. What is printed is the program's output and nothing else. */
+async function followLogs(io: CliIo, jobId: string, attempt: string | undefined): Promise<void> {
+  const client = io.client();
+  const fromAttempt =
+    attempt === undefined
+      ? Math.max(1, (await client.call(showJob, { params: { jobId } })).attempts)
+      : attemptNumber(attempt);
+  await io.untilInterrupted(async (signal) => {
+    const input = { params: { jobId }, query: { fromAttempt } };
+    for await (const message of followStream(client, streamJob, input, { signal, ...tellLoss(io) })) {
+      if (message.type === 'log') {
+        if (io.shared.json) io.write(`${JSON.stringify(message)}\n`);
+        else io.write(message.chunk.text);
+      } else if (
+        message.type === 'event' &&
+        message.event.to === 'accepted' &&
+        (message.event.attempt ?? 0) > fromAttempt
+      )
+        io.note(`── attempt ${message.event.attempt}`);
     }
+  });
+}
+
+/** Everything about one job as it happens. Exit code 1 when it has not succeeded, so that scripts can wait for it. */
+async function watchJob(io: CliIo, jobId: string): Promise<void> {
+  let job: JobView | undefined;
+  const interrupted = await io.untilInterrupted(async (signal) => {
+    const input = { params: { jobId }, query: { logs: 'false' as const } };
+    for await (const message of followStream(io.client(), streamJob, input, { signal, ...tellLoss(io) })) {
+      if (message.type === 'job') job = message.job;
+      if (io.shared.json) io.write(`${JSON.stringify(message)}\n`);
+      else io.write(lineOf(message));
+    }
+    return signal.aborted;
+  });
+  if (!interrupted && job !== undefined && job.state !== 'succeeded')
+    throw new CheckFailed(`The job has ${job.state}${job.reason === null ? '' : `: ${job.reason}`}`);
+}
+
+function lineOf(message: JobStreamMessage): string {
+  if (message.type === 'event') {
+    const { event } = message;
+    const what = event.attempt === null ? event.subject : `attempt ${event.attempt}`;
+    return `${event.at.slice(11, 19)}  ${what}: ${event.to}${event.reason === null ? '' : `, ${event.reason}`}\n`;
   }
+  if (message.type === 'metrics') {
+    const last = message.points.at(-1);
+    return last === undefined ? '' : `          step ${last.step}  loss ${last.loss?.toFixed(4) ?? '–'}\n`;
+  }
+  return '';
+}
+
+function tellLoss(io: CliIo): { onLost: (why: string) => void; onBack: () => void } {
+  return {
+    onLost: (why) => io.note(`connection lost, trying again: ${why}`),
+    onBack: () => io.note('connected again'),
+  };
+}
+
+function attemptNumber(text: string): number {
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new UsageError(`--attempt ${text}: a number from 1`);
+  return Number(text);
 }

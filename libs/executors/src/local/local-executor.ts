@@ -56,6 +56,8 @@ export class LocalExecutor implements Executor {
   private readonly folder: string;
   private readonly ended = new Map<string, ProgramStatus>();
   private readonly guard = new ProgramGuard();
+  /** Programs of this process whose end it has not heard of yet. */
+  private readonly children = new Set<string>();
 
   constructor(private readonly options: LocalExecutorOptions) {
     this.folder = join(options.stateDir, 'programs');
@@ -63,7 +65,7 @@ export class LocalExecutor implements Executor {
   }
 
   async start(spec: ProgramSpec): Promise<Result<ProgramRef, CannotStart>> {
-    const [command, ...args] = this.options.command;
+    const [command, ...args] = spec.program ?? this.options.command;
     if (command === undefined)
       return err(problem('executor.cannot-start', 'No runner command is configured'));
     const words = [command, ...args, spec.kind, '--job', spec.jobFile, '--workdir', spec.workdir];
@@ -82,6 +84,7 @@ export class LocalExecutor implements Executor {
     const ref = { jobId: spec.jobId, attempt: spec.attempt, handle: JSON.stringify(identity) };
     this.keep({ jobId: spec.jobId, attempt: spec.attempt, process: identity });
     this.guard.watch(ref.handle, identity);
+    this.children.add(ref.handle);
     child.once('exit', (exitCode, signal) => this.end(ref, exitCode, signal));
     // It may have ended while we looked at it.
     if (child.exitCode !== null || child.signalCode !== null) this.end(ref, child.exitCode, child.signalCode);
@@ -118,6 +121,8 @@ export class LocalExecutor implements Executor {
   async poll(program: ProgramRef): Promise<ProgramStatus> {
     const ended = this.ended.get(program.handle);
     if (ended !== undefined) return Promise.resolve(ended);
+    // A child of ours that is dead has an exit code, which we hear of in a moment.
+    if (this.children.has(program.handle)) return Promise.resolve({ state: 'running' });
     return Promise.resolve(isAlive(processOf(program)) ? { state: 'running' } : { state: 'vanished' });
   }
 
@@ -181,6 +186,7 @@ export class LocalExecutor implements Executor {
 
   private end(program: ProgramRef, exitCode: number | null, signal: string | null): void {
     if (this.ended.has(program.handle)) return;
+    this.children.delete(program.handle);
     this.ended.set(program.handle, { state: 'ended', exitCode, signal });
     // What it started and left behind goes too.
     void this.kill(program).then(() => this.guard.dismiss(program.handle));

@@ -142,7 +142,7 @@ export class Submitter {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
       const file = programFile({
         workdir: spec.workdir,
-        command: [...command, spec.kind, '--job', spec.jobFile, '--workdir', spec.workdir],
+        command: [...(spec.program ?? command), spec.kind, '--job', spec.jobFile, '--workdir', spec.workdir],
         env: programEnvironment(spec, passEnv),
         processes: group.shape.processes,
         masterPort: randomInt(...masterPorts),

@@ -46,11 +46,24 @@ const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 export function credentialOf(request: Request): Credential {
   const header = request.headers.authorization;
-  const bearer = header !== undefined && /^bearer /i.test(header) ? header.slice(7).trim() : undefined;
+  const bearer =
+    header !== undefined && /^bearer /i.test(header)
+      ? header.slice(7).trim()
+      : passwordOf(header, request.path);
   const cookies = request.headers.cookie === undefined ? {} : parse(request.headers.cookie);
   // A cookie is sent by the browser without being asked: for changes it only counts from our own pages.
   const foreign = !safeMethods.has(request.method) && request.headers['sec-fetch-site'] !== 'same-origin';
   return { bearer, session: foreign ? undefined : cookies[sessionCookie] };
+}
+
+/**
+ * Clients of GA4GH services know basic authentication too: the password is the token, the name does not matter. Only
+ * there, since a browser would send it again without being asked.
+ */
+function passwordOf(header: string | undefined, path: string): string | undefined {
+  if (header === undefined || !/^basic /i.test(header) || !path.startsWith('/ga4gh/')) return undefined;
+  const [, ...password] = Buffer.from(header.slice(6), 'base64').toString('utf8').split(':');
+  return password.length === 0 ? undefined : password.join(':');
 }
 
 /** Throws the right problem unless this principal is admitted. */

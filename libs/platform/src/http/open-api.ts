@@ -101,7 +101,9 @@ export function openApiDocument(specs: readonly EndpointSpec[], title: string, v
   const defs: Json = { Problem: problem };
   const paths: Record<string, Json> = {};
   for (const spec of specs) {
-    const path = spec.path.replace(/[:*]([A-Za-z]+)/g, '{$1}');
+    const path = spec.path.replace(/\\:|[:*]([A-Za-z]+)/g, (_, name?: string) =>
+      name === undefined ? ':' : `{${name}}`,
+    );
     paths[path] = { ...paths[path], [spec.method.toLowerCase()]: operation(spec, defs) };
   }
   return {

@@ -1,4 +1,4 @@
-import type { AttemptAssignment, ProblemCode } from '@beamtime/contracts';
+import type { AttemptAssignment, DeclineCode, ProblemCode } from '@beamtime/contracts';
 import { err, isTerminal, move, ok, type Problem, problem, type Result } from '@beamtime/kernel';
 import { LOGGER, Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
@@ -17,6 +17,7 @@ import {
   lockJobs,
 } from '../postgres/job-records.js';
 import { avoidAll } from '../sweep.js';
+import { doubtCapacity } from '../trust-capacity.js';
 import { assignWork, readWork } from './assign-work.js';
 import { type AttemptClaim, type Fenced, fenced, judgeClaim, supersededAmong } from './fence.js';
 
@@ -30,7 +31,7 @@ export interface AttemptReport {
 /** What an agent says of one attempt. */
 type Said =
   | { readonly kind: 'accept' }
-  | { readonly kind: 'decline'; readonly reason: string }
+  | { readonly kind: 'decline'; readonly reason: string; readonly code: DeclineCode }
   | ({ readonly kind: 'report' } & AttemptReport);
 export type Advance = { readonly jobId: string; readonly attempt: number } & Said;
 export type Advanced = Result<AttemptAssignment | null, Problem<ProblemCode>>;
@@ -44,6 +45,16 @@ interface Saying {
 type Heard = Result<readonly Advanced[], Fenced>;
 /** Heard within the transaction; what an accepted attempt is to run is read after it. */
 type Decided = Result<{ readonly job: JobRecord | null }, Problem<ProblemCode>>;
+
+interface Made {
+  readonly made: readonly Result<readonly Decided[], Fenced>[];
+  readonly short: readonly Short[];
+}
+/** An offer that was declined since the cluster has fewer GPUs than it claims. */
+interface Short {
+  readonly clusterId: string;
+  readonly gpus: number;
+}
 
 /** Items in one transaction: beyond, the locks are held long and the ledger walks ever longer chains of versions. */
 const itemsPerCommit = 100;
@@ -121,15 +132,19 @@ export class AdvanceAttempts {
   }
 
   private async commit(sayings: readonly Saying[]): Promise<Heard[]> {
-    const { decided, work } = await this.transactor.do(async (tx) => {
-      const made = await this.decide(tx, sayings);
+    const { decided, short, work } = await this.transactor.do(async (tx) => {
+      const { made, short: refused } = await this.decide(tx, sayings);
       const accepted = made.flatMap((heard) =>
         heard.ok
           ? heard.value.flatMap((one) => (one.ok && one.value.job !== null ? [one.value.job.id] : []))
           : [],
       );
-      return { decided: made, work: await readWork(tx, accepted) };
+      return { decided: made, short: refused, work: await readWork(tx, accepted) };
     });
+    // By themselves: a cluster's row is locked before jobs, never after.
+    for (const { clusterId, gpus } of short) {
+      await this.transactor.do((tx) => doubtCapacity(tx, clusterId, gpus));
+    }
     return Promise.all(
       decided.map(async (heard): Promise<Heard> => {
         if (!heard.ok) return heard;
@@ -150,7 +165,7 @@ export class AdvanceAttempts {
   }
 
   /** Locks what is spoken of, judges each item in order against what the ones before it made, then writes all. */
-  private async decide(tx: Tx, sayings: readonly Saying[]): Promise<Result<readonly Decided[], Fenced>[]> {
+  private async decide(tx: Tx, sayings: readonly Saying[]): Promise<Made> {
     const refused = await supersededAmong(tx, sayings);
     const items = sayings.flatMap((saying, i) => (refused[i] === undefined ? saying.items : []));
     const jobs = await lockJobs(
@@ -168,7 +183,7 @@ export class AdvanceAttempts {
     await draft.write(tx, this.times.leaseTtlMs);
     await avoidAll(tx, draft.declined);
     await this.endAttempt.endAll(tx, draft.ends);
-    return decided;
+    return { made: decided, short: draft.short };
   }
 }
 
@@ -176,6 +191,7 @@ export class AdvanceAttempts {
 class Draft {
   readonly ends: AttemptEnd[] = [];
   readonly declined: { jobId: string; clusterId: string; reason: string }[] = [];
+  readonly short: Short[] = [];
   private readonly moved = new Map<string, AttemptRecord>();
   private readonly accepted = new Set<string>();
   private readonly history: HistoryEntry[] = [];
@@ -201,6 +217,8 @@ class Draft {
         return this.accept(claim, held.value.job, held.value.attempt);
       case 'decline':
         this.declined.push({ jobId: claim.jobId, clusterId: claim.clusterId, reason: item.reason });
+        if (item.code === 'capacity')
+          this.short.push({ clusterId: claim.clusterId, gpus: held.value.attempt.gpus });
         return this.end(held.value.job, held.value.attempt, {
           state: 'expired',
           reason: `declined: ${item.reason}`,

@@ -1,5 +1,7 @@
 import {
   type AttemptAssignment,
+  commandJob,
+  commandJobSchemaName,
   type FileEntry,
   runnerJob,
   runnerJobSchemaName,
@@ -29,12 +31,7 @@ export async function readWork(tx: Tx, jobIds: readonly string[]): Promise<Map<s
 export async function assignWork(files: JobFiles, job: JobRecord, work: JobWork): Promise<AttemptAssignment> {
   const { resumable } = job;
   return {
-    runner: runnerJob.parse({
-      ...work.runner,
-      schema: runnerJobSchemaName,
-      jobId: job.id,
-      attempt: job.attempts,
-    }),
+    runner: jobFile(job, work),
     inputs: await staged(files, work.inputs, ''),
     resume:
       resumable === null
@@ -50,6 +47,13 @@ export async function assignWork(files: JobFiles, job: JobRecord, work: JobWork)
     secondsLeft: Math.max(1, job.max_seconds - job.seconds_used),
     modelId: job.model_id as AttemptAssignment['modelId'],
   };
+}
+
+function jobFile(job: JobRecord, work: JobWork): AttemptAssignment['runner'] {
+  const head = { ...work.runner, jobId: job.id, attempt: job.attempts };
+  return job.kind === 'command'
+    ? commandJob.parse({ ...head, schema: commandJobSchemaName })
+    : runnerJob.parse({ ...head, schema: runnerJobSchemaName });
 }
 
 function staged(files: JobFiles, entries: readonly FileEntry[], folder: string): Promise<StagedInput[]> {

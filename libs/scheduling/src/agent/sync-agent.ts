@@ -12,8 +12,10 @@ import { Inject, Injectable } from '@nestjs/common';
 import { AgentBell } from '../agent-bell.js';
 import { heldStates, liveStates } from '../domain/attempt-lifecycle.js';
 import { type ClusterState, clusterStateOf } from '../domain/cluster-lifecycle.js';
+import type { CapacityTrust } from '../domain/trusted-capacity.js';
 import { LEASE_TIMES, type LeaseTimes } from '../ports.js';
 import { settleClusterState } from '../settle-cluster-state.js';
+import { restoreCapacity } from '../trust-capacity.js';
 import { refuseSuperseded, superseded } from './fence.js';
 
 export interface AgentSync {
@@ -96,6 +98,9 @@ export class SyncAgent {
     if (row === undefined) {
       return err((await refuseSuperseded(this.transactor.read, sync)) ?? superseded(sync.incarnation, 0));
     }
+    if (row.trust !== null) {
+      await restoreCapacity(this.transactor.read, sync.clusterId, row.trust, row.held_gpus);
+    }
     const facts = {
       state: row.state,
       drainRequested: row.drain_requested,
@@ -151,7 +156,11 @@ export class SyncAgent {
 interface RenewedRow {
   state: ClusterState;
   drain_requested: boolean;
+  /** Null while what the cluster says that it has was never doubted. */
+  trust: CapacityTrust | null;
   live: number;
+  /** GPUs of the attempts whose leases were renewed. */
+  held_gpus: number;
   leases: [jobId: string, attempt: number][];
 }
 
@@ -159,7 +168,7 @@ interface RenewedRow {
 const renewal = `
   WITH seen AS (
     UPDATE scheduling.cluster SET last_seen_at = now(), inventory = $3, policy = $4, agent_draining = $5
-    WHERE id = $1 AND incarnation = $2 AND state <> 'retired' RETURNING state, drain_requested
+    WHERE id = $1 AND incarnation = $2 AND state <> 'retired' RETURNING state, drain_requested, trust
   ), mine AS MATERIALIZED (
     SELECT a.job_id, a.number FROM scheduling.attempt a
     WHERE (a.job_id, a.number) IN (SELECT * FROM unnest($6::text[], $7::int[])) AND EXISTS (SELECT 1 FROM seen)
@@ -168,9 +177,10 @@ const renewal = `
   ), renewed AS (
     UPDATE scheduling.attempt a SET lease_expires_at = now() + $8 * interval '1 millisecond', renewed_at = now()
     FROM mine WHERE a.job_id = mine.job_id AND a.number = mine.number AND a.state IN (${held})
-    RETURNING a.job_id, a.number
+    RETURNING a.job_id, a.number, a.gpus
   )
-  SELECT state, drain_requested,
+  SELECT state, drain_requested, trust,
+    (SELECT coalesce(sum(gpus), 0)::int FROM renewed) AS held_gpus,
     (SELECT count(*)::int FROM scheduling.attempt WHERE cluster_id = $1 AND state IN (${live})) AS live,
     coalesce((SELECT json_agg(json_build_array(job_id, number)) FROM renewed), '[]') AS leases
   FROM seen`;

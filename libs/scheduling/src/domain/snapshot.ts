@@ -1,6 +1,6 @@
 import type { ClusterState } from './cluster-lifecycle.js';
 
-export type JobKind = 'train' | 'serve' | 'infer' | 'capture' | 'evaluate';
+export type JobKind = 'train' | 'serve' | 'infer' | 'capture' | 'evaluate' | 'command';
 
 /** Whose share a job runs on: a lab's id, or the consortium's for suites that a round adopted. */
 export type Owner = string;

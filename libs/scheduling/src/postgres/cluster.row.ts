@@ -13,6 +13,8 @@ export class ClusterRow {
   @Column({ type: 'boolean', name: 'agent_draining', default: false }) agentDraining!: boolean;
   @Column({ type: 'jsonb', nullable: true }) inventory!: unknown;
   @Column({ type: 'jsonb', nullable: true }) policy!: unknown;
+  /** Null while its claim of GPUs is believed; see domain/trusted-capacity.ts. */
+  @Column({ type: 'jsonb', nullable: true }) trust!: unknown;
   @Column({ type: 'text', name: 'agent_version', nullable: true }) agentVersion!: string | null;
   @Column({ type: 'text', name: 'instance_id', nullable: true }) instanceId!: string | null;
   @Column({ type: 'int', default: 0 }) incarnation!: number;

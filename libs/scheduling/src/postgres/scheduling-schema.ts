@@ -10,6 +10,7 @@ import {
 } from './cluster.row.js';
 import { deepQueueMigrations } from './deep-queue-migrations.js';
 import { ArtifactRow, CheckpointRow, EvaluationRow, JobRow, ShadowRow } from './job.row.js';
+import { CommandLogRow, SpaceFileRow, TaskRow } from './task.row.js';
 
 export const schedulingSchema: ContextSchema = {
   context: 'scheduling',
@@ -29,6 +30,9 @@ export const schedulingSchema: ContextSchema = {
     JobLogRow,
     JobMetricRow,
     ShadowRow,
+    TaskRow,
+    CommandLogRow,
+    SpaceFileRow,
   ],
   migrations: [
     sqlMigration(
@@ -260,6 +264,45 @@ export const schedulingSchema: ContextSchema = {
       INSERT INTO scheduling.agent_instance (cluster_id, instance_id, incarnation)
         SELECT id, instance_id, incarnation FROM scheduling.cluster WHERE instance_id IS NOT NULL;
       `,
+    ),
+    sqlMigration(
+      'scheduling-0020-tasks-and-spaces',
+      1_795_000_040_020,
+      `
+      CREATE TABLE scheduling.task (
+        job_id text CONSTRAINT task_pkey PRIMARY KEY,
+        space text NOT NULL,
+        name text NOT NULL,
+        tags jsonb NOT NULL,
+        document jsonb NOT NULL,
+        notices jsonb NOT NULL
+      );
+      CREATE INDEX task_of_space ON scheduling.task (space, job_id);
+      CREATE TABLE scheduling.command_log (
+        job_id text NOT NULL,
+        attempt integer NOT NULL,
+        seq integer NOT NULL DEFAULT -1,
+        command_failed boolean NOT NULL DEFAULT false,
+        report jsonb NOT NULL DEFAULT '{}',
+        outputs jsonb NOT NULL DEFAULT '[]',
+        CONSTRAINT command_log_pkey PRIMARY KEY (job_id, attempt)
+      );
+      CREATE TABLE scheduling.space_file (
+        space text NOT NULL,
+        path text COLLATE "C" NOT NULL,
+        object_key text NOT NULL,
+        size_bytes bigint NOT NULL,
+        sha256 text NOT NULL,
+        job_id text,
+        updated_at timestamptz NOT NULL DEFAULT now(),
+        CONSTRAINT space_file_pkey PRIMARY KEY (space, path)
+      );
+      `,
+    ),
+    sqlMigration(
+      'scheduling-0021-capacity-trust',
+      1_795_000_040_021,
+      'ALTER TABLE scheduling.cluster ADD COLUMN trust jsonb;',
     ),
   ],
 };

@@ -3,6 +3,7 @@ import { Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { liveStates } from '../domain/attempt-lifecycle.js';
 import type { ClusterState } from '../domain/cluster-lifecycle.js';
+import { type CapacityTrust, fullTrust, trustedGpus } from '../domain/trusted-capacity.js';
 
 const live = liveStates.map((state) => `'${state}'`).join(', ');
 
@@ -20,6 +21,7 @@ interface Row {
   created_at: Date;
   gpus_busy: number;
   attempts_live: number;
+  trust: CapacityTrust | null;
 }
 
 /** Clusters as people see them. */
@@ -53,6 +55,7 @@ export class ClusterViews {
       inventory: row.inventory,
       policy: row.policy,
       gpusBusy: row.gpus_busy,
+      ...trustView(row),
       attemptsLive: row.attempts_live,
       agentVersion: row.agent_version,
       incarnation: row.incarnation,
@@ -60,4 +63,13 @@ export class ClusterViews {
       createdAt: row.created_at.toISOString(),
     }));
   }
+}
+
+function trustView(row: Row): Pick<ClusterView, 'gpusTrusted' | 'gpusTrustedUntil'> {
+  const claimed = row.inventory?.gpus ?? 0;
+  const trust = row.trust ?? fullTrust;
+  const trusted = trustedGpus(claimed, trust, Date.now());
+  return trusted < claimed
+    ? { gpusTrusted: trusted, gpusTrustedUntil: new Date(trust.untilMs).toISOString() }
+    : { gpusTrusted: null, gpusTrustedUntil: null };
 }

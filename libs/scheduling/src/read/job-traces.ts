@@ -74,24 +74,51 @@ export class JobTraces {
     };
   }
 
-  /** One point per step: where attempts overlap, the later one counts. */
-  async metrics(jobId: string, afterStep: number, limit: number): Promise<MetricPoint[]> {
+  /** Chunks of all attempts in order, after (attempt, number of the chunk). */
+  async logsAfter(
+    jobId: string,
+    [attempt, seq]: readonly [number, number],
+    limit: number,
+  ): Promise<{ attempt: number; chunk: LogChunk }[]> {
     const rows = await this.transactor.read.rows<{
       attempt: number;
-      step: string;
-      loss: number | null;
-      tokens_per_second: number | null;
+      seq: number;
+      offset_bytes: string;
+      stream: LogChunk['stream'];
+      text: string;
     }>(
+      `SELECT attempt, seq, offset_bytes, stream, text FROM scheduling.job_log
+       WHERE job_id = $1 AND (attempt, seq) > ($2::int, $3::bigint) ORDER BY attempt, seq LIMIT $4`,
+      [jobId, attempt, seq, limit],
+    );
+    return rows.map((row) => ({
+      attempt: row.attempt,
+      chunk: { seq: row.seq, offset: Number(row.offset_bytes), stream: row.stream, text: row.text },
+    }));
+  }
+
+  /** Points of all attempts in the order in which they came, after (attempt, step). */
+  async metricsAfter(
+    jobId: string,
+    [attempt, step]: readonly [number, number],
+    limit: number,
+  ): Promise<MetricPoint[]> {
+    const rows = await this.transactor.read.rows<MetricRow>(
+      `SELECT attempt, step, loss, tokens_per_second FROM scheduling.job_metric
+       WHERE job_id = $1 AND (attempt, step) > ($2::int, $3::bigint) ORDER BY attempt, step LIMIT $4`,
+      [jobId, attempt, step, limit],
+    );
+    return rows.map(pointOf);
+  }
+
+  /** One point per step: where attempts overlap, the later one counts. */
+  async metrics(jobId: string, afterStep: number, limit: number): Promise<MetricPoint[]> {
+    const rows = await this.transactor.read.rows<MetricRow>(
       `SELECT DISTINCT ON (step) attempt, step, loss, tokens_per_second FROM scheduling.job_metric
        WHERE job_id = $1 AND step > $2 ORDER BY step, attempt DESC LIMIT $3`,
       [jobId, afterStep, limit],
     );
-    return rows.map((row) => ({
-      attempt: row.attempt,
-      step: Number(row.step),
-      loss: row.loss,
-      tokensPerSecond: row.tokens_per_second,
-    }));
+    return rows.map(pointOf);
   }
 
   /** Files that a job made beside checkpoints. */
@@ -104,4 +131,20 @@ export class JobTraces {
       [jobId],
     );
   }
+}
+
+interface MetricRow {
+  attempt: number;
+  step: string;
+  loss: number | null;
+  tokens_per_second: number | null;
+}
+
+function pointOf(row: MetricRow): MetricPoint {
+  return {
+    attempt: row.attempt,
+    step: Number(row.step),
+    loss: row.loss,
+    tokensPerSecond: row.tokens_per_second,
+  };
 }

@@ -66,19 +66,14 @@ export class JobViews {
     return { items, next: found.length > query.limit ? (items.at(-1)?.jobId ?? null) : null };
   }
 
-  /** Jobs that changed after a moment, oldest change first; for live views. */
-  async changedSince(
-    since: Date,
-    suiteId: string | null,
-    limit: number,
-  ): Promise<{ job: JobView; updatedAt: Date }[]> {
-    const rows = await this.rows(
-      'j.updated_at > $1 AND ($2::text IS NULL OR j.suite_id = $2)',
-      [since, suiteId],
-      limit,
-      'j.updated_at',
+  /** Which jobs changed at or after a moment, oldest change first; for live views. */
+  async changesSince(since: Date, limit: number): Promise<{ jobId: string; updatedMs: number }[]> {
+    const rows = await this.transactor.read.rows<{ id: string; updated_ms: number }>(
+      `SELECT id, (extract(epoch FROM updated_at) * 1000)::float8 AS updated_ms FROM scheduling.job
+       WHERE updated_at >= $1 ORDER BY updated_at LIMIT $2`,
+      [since, limit],
     );
-    return rows.map((row) => ({ job: jobView(row), updatedAt: row.updated_at }));
+    return rows.map((row) => ({ jobId: row.id, updatedMs: row.updated_ms }));
   }
 
   async attemptsOf(jobId: string): Promise<AttemptView[]> {

@@ -1,0 +1,55 @@
+import type { Tx } from '@beamtime/platform';
+import { liveStates } from './domain/attempt-lifecycle.js';
+import { afterAcceptance, afterRefusal, type CapacityTrust, fullTrust } from './domain/trusted-capacity.js';
+
+const live = liveStates.map((state) => `'${state}'`).join(', ');
+
+/** The cluster says that it has too few GPUs for an offer that fits into what it claims. */
+export function doubtCapacity(tx: Tx, clusterId: string, offeredGpus: number): Promise<void> {
+  return change(tx, clusterId, (trust, busyGpus, nowMs) =>
+    afterRefusal(trust, { gpus: offeredGpus, busyGpus }, nowMs),
+  );
+}
+
+/** An offer lapsed although the agent was heard of meanwhile: it neither took nor refused it. */
+export async function doubtSilentCapacity(tx: Tx, clusterId: string, offeredGpus: number): Promise<void> {
+  const alive = await tx.rows(
+    `SELECT 1 FROM scheduling.cluster WHERE id = $1 AND state = 'active' AND NOT agent_draining`,
+    [clusterId],
+  );
+  if (alive.length > 0) await doubtCapacity(tx, clusterId, offeredGpus);
+}
+
+/** So many GPUs run there now, by what its agent holds. */
+export async function restoreCapacity(
+  tx: Tx,
+  clusterId: string,
+  trust: CapacityTrust,
+  heldGpus: number,
+): Promise<void> {
+  const next = afterAcceptance(trust, heldGpus);
+  if (next === trust) return;
+  // Who doubts it at the same time knows more than what was read; the next sync looks again.
+  await tx.rows('UPDATE scheduling.cluster SET trust = $2 WHERE id = $1 AND trust = $3::jsonb', [
+    clusterId,
+    JSON.stringify(next),
+    JSON.stringify(trust),
+  ]);
+}
+
+async function change(
+  tx: Tx,
+  clusterId: string,
+  next: (trust: CapacityTrust, busyGpus: number, nowMs: number) => CapacityTrust,
+): Promise<void> {
+  const row = await tx.row<{ trust: CapacityTrust | null; busy: number; now: Date }>(
+    `SELECT trust, clock_timestamp() AS now,
+       (SELECT coalesce(sum(gpus), 0)::int FROM scheduling.attempt a
+        WHERE a.cluster_id = c.id AND a.state IN (${live})) AS busy
+     FROM scheduling.cluster c WHERE id = $1 FOR UPDATE`,
+    [clusterId],
+  );
+  if (row === undefined) return;
+  const trust = next(row.trust ?? fullTrust, row.busy, row.now.getTime());
+  await tx.rows('UPDATE scheduling.cluster SET trust = $2 WHERE id = $1', [clusterId, JSON.stringify(trust)]);
+}
