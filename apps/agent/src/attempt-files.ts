@@ -38,7 +38,7 @@ export interface AgentFiles {
 }
 
 /** While this file lies in the state folder, the agent drains; `beamtime agent drain` puts it there. */
-const drainFile = 'drain';
+export const drainFile = 'drain';
 
 /** The state folder on disk. */
 export class DiskFiles implements AgentFiles {

@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LocalExecutor } from '@beamtime/executors';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Agent, drainFile } from './agent.js';
+import { Agent } from './agent.js';
 import type { AgentConfig } from './agent-config.js';
+import { drainFile } from './attempt-files.js';
 
 /** A facility that offers whatever a test wishes, and notes what the agent answers. */
 class UnfriendlyFacility {

@@ -98,6 +98,27 @@ export const executorConformance: readonly ConformanceCase[] = [
     },
   },
   {
+    name: 'starts the program that an attempt brings in the place of the runner, once however many GPUs it has',
+    async run(place) {
+      const program = ['/bin/sh', '-c', 'echo "$RANK" >> begun; printf "%s " "$@" > words; exit 5', 'own'];
+      const { ref, workdir } = await begin(place, 'echo runner > runner', {
+        kind: 'command',
+        program,
+        gpus: 2,
+        gpuIndices: [0, 1],
+      });
+      const { exitCode } = await endOf(place, ref);
+      expect(exitCode === 5, `exit code 5, not ${exitCode}`);
+      const words = readFileSync(join(workdir, 'words'), 'utf8');
+      const asked = `command --job ${join(workdir, 'job.json')} --workdir ${workdir} `;
+      expect(words === asked, `it is told its job as a runner is, not: ${words}`);
+      const begun = readFileSync(join(workdir, 'begun'), 'utf8');
+      expect(begun === '\n', `it is one process without a rank, not: ${JSON.stringify(begun)}`);
+      expect(!existsSync(join(workdir, 'runner')), 'the runner stays out of it');
+      await place.executor.forget(ref);
+    },
+  },
+  {
     name: 'keeps stdout and stderr apart in files that outlive it',
     async run(place) {
       const { ref, workdir } = await begin(place, 'echo said; echo complained >&2');

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import * as contracts from '@beamtime/contracts';
 import { HttpClient } from './http.mjs';
 
-const { acceptAttempt, advanceAttempts, jobKinds, registerAgent, reportAttempt, syncAgent } = contracts;
+const { acceptAttempt, advanceAttempts, jobKindsByDefault, registerAgent, reportAttempt, syncAgent } = contracts;
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const keyOf = (ref) => `${ref.jobId}.${ref.attempt}`;
@@ -35,7 +35,7 @@ export class SimulatedAgent {
       memoryMiB: 1_000,
     };
     this.policy = {
-      kinds: [...jobKinds],
+      kinds: [...jobKindsByDefault],
       labIds: options.labIds ?? null,
       consortium: true,
       gpusPerJobMax: null,

@@ -2,7 +2,7 @@ import {
   type AttemptAssignment,
   type AttemptRef,
   type FolderFile,
-  jobKinds,
+  jobKindsByDefault,
   requestUploads,
 } from '@beamtime/contracts';
 import type { Executor, ProgramRef, ProgramSignal, ProgramSpec, ProgramStatus } from '@beamtime/executors';
@@ -98,12 +98,13 @@ export class MemberLab {
     return {
       facility: 'http://facility.invalid',
       key: this.clusterId,
+      ownFiles: [],
       stateDir: '/nowhere',
       gpus: { count: this.gpus, type: this.gpuType, memoryMiB: null },
       executor: 'local',
       runner: { command: ['simulated'], passEnv: [] },
       policy: {
-        kinds: [...jobKinds],
+        kinds: [...jobKindsByDefault],
         labIds: null,
         consortium: true,
         gpusPerJobMax: null,
