@@ -78,17 +78,26 @@ class UnfriendlyFacility {
         unknownField: Number.MAX_SAFE_INTEGER,
       };
     }
+    if (path === '/agent/advance')
+      return { results: (body['items'] as Said[]).map((item) => ({ ok: true, assignment: this.hear(item) })) };
     const [, , , job = '', , action = ''] = path.split('/');
     if (action === 'decline') this.declined.set(job, body as { code: string; reason: string });
-    if (action === 'accept') {
-      this.accepted.push(job);
-      return this.assignment(job);
-    }
-    if (action === 'state') this.reported.push({ job, ...(body as { state: string }) });
     if (action === 'logs') return { keptBytes: 0, limitBytes: 1_000_000 };
     if (action === 'events') return { nextSeq: 0 };
     return {};
   }
+
+  private hear({ kind, jobId, ...rest }: Said): object | null {
+    if (kind === 'report') this.reported.push({ job: jobId, ...rest });
+    if (kind !== 'accept') return null;
+    this.accepted.push(jobId);
+    return this.assignment(jobId);
+  }
+}
+interface Said {
+  readonly kind: string;
+  readonly jobId: string;
+  readonly state: string;
 }
 
 let count = 0;
