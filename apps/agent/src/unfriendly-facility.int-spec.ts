@@ -79,7 +79,9 @@ class UnfriendlyFacility {
       };
     }
     if (path === '/agent/advance')
-      return { results: (body['items'] as Said[]).map((item) => ({ ok: true, assignment: this.hear(item) })) };
+      return {
+        results: (body['items'] as Said[]).map((item) => ({ ok: true, assignment: this.hear(item) })),
+      };
     const [, , , job = '', , action = ''] = path.split('/');
     if (action === 'decline') this.declined.set(job, body as { code: string; reason: string });
     if (action === 'logs') return { keptBytes: 0, limitBytes: 1_000_000 };

@@ -4,7 +4,8 @@ import { randomUUID } from 'node:crypto';
 import * as contracts from '@beamtime/contracts';
 import { HttpClient } from './http.mjs';
 
-const { acceptAttempt, advanceAttempts, jobKindsByDefault, registerAgent, reportAttempt, syncAgent } = contracts;
+const { acceptAttempt, advanceAttempts, jobKindsByDefault, registerAgent, reportAttempt, syncAgent } =
+  contracts;
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const keyOf = (ref) => `${ref.jobId}.${ref.attempt}`;

@@ -5,8 +5,8 @@ import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ReadableStream as WebStream } from 'node:stream/web';
 import type { CommandJob } from '@beamtime/contracts';
-import { pause } from '../pause.js';
 import { StagingFailed } from '../input-cache.js';
+import { pause } from '../pause.js';
 import { admitsHost } from './match-image.js';
 
 const triesPerFile = 4;

@@ -22,7 +22,7 @@ export async function describeFile(path: string): Promise<LocalFile> {
 }
 
 /** Puts a file to a presigned address, as long and as large as it needs. */
-export async function uploadFile(file: LocalFile, upload: Upload): Promise<void> {
+export async function uploadFile(file: LocalFile, upload: Pick<Upload, 'url' | 'headers'>): Promise<void> {
   const response = await fetch(upload.url, {
     method: 'PUT',
     headers: upload.headers,

@@ -1,116 +1,44 @@
+import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import {
-  commitSpaceFile,
   findSpaceFile,
   listJobs,
   listSpaceFiles,
   readJobLogs,
-  registerCluster,
   removeSpaceFile,
   showJob,
-  type TesTask,
   tesCancelTask,
-  tesCreateTask,
   tesGetTask,
   tesListTasks,
   tesServiceInfo,
-  uploadSpaceFile,
 } from '@beamtime/contracts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AgentProcess } from './agent-process.js';
-import { refusal, type SchedulingForTest, schedulingForTest, sha256Of, untilActive } from './testing.js';
+import type { SchedulingForTest } from '../testing.js';
+import { refusal } from '../testing.js';
+import { image, sh, type TesForTest, tesForTest } from './testing.js';
 
+let tes: TesForTest;
 let at: SchedulingForTest;
-let agent: AgentProcess;
-let web: Server;
-let webUrl = '';
-const put = new Map<string, string>();
-const gpuType = 'of-tasks';
-const image = 'localhost/host:1';
-
 beforeAll(async () => {
-  web = createServer((request, response) => {
-    if (request.method === 'PUT') {
-      let body = '';
-      request.on('data', (part) => (body += part));
-      request.on('end', () => {
-        put.set(request.url ?? '', body);
-        response.end();
-      });
-    } else if (request.url === '/away') response.writeHead(302, { location: 'http://169.254.1.1/' }).end();
-    else response.end('from the web\n');
-  });
-  await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve));
-  webUrl = `http://127.0.0.1:${(web.address() as AddressInfo).port}`;
-  // Programs of other tests share the processors: a lease that a busy machine renews in time.
-  at = await schedulingForTest({ BEAMTIME_LEASE_TTL_MS: '10000' });
-  const { cluster, agentKey } = await at.operator.call(registerCluster, {
-    body: { labId: at.labId, name: `tasks-${randomUUID().slice(0, 8)}` },
-  });
-  agent = new AgentProcess(
-    cluster.clusterId,
-    at.service.url,
-    agentKey,
-    gpuType,
-    undefined,
-    { kinds: ['command'] },
-    { containers: { engine: 'none', images: ['localhost/*'], hosts: ['127.0.0.1'] } },
-  ).start();
-  await untilActive(at, cluster.clusterId);
+  tes = await tesForTest();
+  ({ at } = tes);
 });
-afterAll(async () => {
-  await agent?.remove();
-  web?.close();
-  await at?.close();
-});
-
-type Body = Parameters<typeof create>[0];
-async function create(body: object): Promise<string> {
-  const { id } = await at.researcher.call(tesCreateTask, { body: body as never });
-  return id;
-}
-const show = (id: string, view: 'MINIMAL' | 'BASIC' | 'FULL' = 'FULL') =>
-  at.researcher.call(tesGetTask, { params: { id }, query: { view } });
-
-async function ended(id: string): Promise<TesTask> {
-  await expect
-    .poll(async () => (await show(id, 'MINIMAL')).state, { timeout: 60_000 })
-    .toMatch(/COMPLETE|ERROR|CANCELED|PREEMPTED/);
-  return show(id);
-}
-const run = async (body: Body) => ended(await create(body));
-const sh = (script: string, more: object = {}) => ({ image, command: ['sh', '-c', script], ...more });
-
-async function keep(path: string, text: string): Promise<string> {
-  const url = `beamtime://${at.labId}/${path}`;
-  const body = { url, sizeBytes: Buffer.byteLength(text), sha256: sha256Of(text) };
-  const { upload } = await at.researcher.call(uploadSpaceFile, { body });
-  if (upload !== null) {
-    const answer = await fetch(upload.url, { method: 'PUT', headers: upload.headers, body: text });
-    expect(answer.status).toBeLessThan(300);
-  }
-  await at.researcher.call(commitSpaceFile, { body });
-  return url;
-}
-async function textOf(url: string): Promise<string> {
-  const { downloadUrl } = await at.researcher.call(findSpaceFile, { query: { url } });
-  return (await fetch(downloadUrl)).text();
-}
+afterAll(() => tes?.close());
 
 describe('a task', { timeout: 90_000 }, () => {
   it('runs its executors in turn over shared files, and leaves outputs, exit codes, times and logs', async () => {
-    const stored = await keep('in/stored.txt', 'from the space\n');
-    const task = await run({
+    const stored = await tes.keep('in/stored.txt', 'from the space\n');
+    const task = await tes.run({
       name: 'three sources',
       description: 'all kinds of inputs',
       tags: { workflow: 'w1' },
       inputs: [
         { path: '/in/literal.txt', content: 'literal ü\n' },
         { path: '/in/stored.txt', url: stored },
-        { path: '/in/web.txt', url: `${webUrl}/file` },
+        { path: '/in/web.txt', url: `${tes.webUrl}/file` },
       ],
       volumes: ['/vol'],
       executors: [
@@ -122,14 +50,14 @@ describe('a task', { timeout: 90_000 }, () => {
       ],
       outputs: [
         { path: '/out/sorted.txt', url: `beamtime://${at.labId}/out/sorted.txt` },
-        { path: '/out/first.txt', url: `${webUrl}/put/first` },
+        { path: '/out/first.txt', url: `${tes.webUrl}/put/first` },
       ],
     });
     expect(task.state).toBe('COMPLETE');
-    expect(await textOf(`beamtime://${at.labId}/out/sorted.txt`)).toBe(
+    expect(await tes.textOf(`beamtime://${at.labId}/out/sorted.txt`)).toBe(
       'from the space\nfrom the web\nliteral ü\n',
     );
-    expect(put.get('/put/first')).toBe('said\n');
+    expect(tes.put.get('/put/first')).toBe('said\n');
     const [log] = task.logs ?? [];
     expect(log?.logs.map((one) => one.exit_code)).toEqual([0, 0, 0]);
     expect(log?.logs[0]).toMatchObject({ stdout: 'said\n', stderr: 'moaned\n' });
@@ -139,7 +67,7 @@ describe('a task', { timeout: 90_000 }, () => {
     );
     expect(log?.outputs).toEqual([
       { path: '/out/sorted.txt', url: `beamtime://${at.labId}/out/sorted.txt`, size_bytes: '39' },
-      { path: '/out/first.txt', url: `${webUrl}/put/first`, size_bytes: '5' },
+      { path: '/out/first.txt', url: `${tes.webUrl}/put/first`, size_bytes: '5' },
     ]);
     expect(task).toMatchObject({ name: 'three sources', tags: { workflow: 'w1' } });
     expect(task.inputs?.map((input) => input['type'])).toEqual(['FILE', 'FILE', 'FILE']);
@@ -151,7 +79,7 @@ describe('a task', { timeout: 90_000 }, () => {
   });
 
   it('ends at the first command that fails, with its exit code, and is not tried again', async () => {
-    const task = await run({ executors: [sh('exit 0'), sh('echo bad >&2; exit 3'), sh('echo never')] });
+    const task = await tes.run({ executors: [sh('exit 0'), sh('echo bad >&2; exit 3'), sh('echo never')] });
     expect(task.state).toBe('EXECUTOR_ERROR');
     expect(task.logs).toHaveLength(1);
     expect(task.logs?.[0]?.logs.map((one) => one.exit_code)).toEqual([0, 3]);
@@ -160,23 +88,23 @@ describe('a task', { timeout: 90_000 }, () => {
   });
 
   it('goes on after a failure that it says to ignore', async () => {
-    const task = await run({ executors: [sh('exit 9', { ignore_error: true }), sh('exit 0')] });
+    const task = await tes.run({ executors: [sh('exit 9', { ignore_error: true }), sh('exit 0')] });
     expect(task.state).toBe('COMPLETE');
     expect(task.logs?.[0]?.logs.map((one) => one.exit_code)).toEqual([9, 0]);
   });
 
   it('tells a program that is not there and one that a signal ended as a shell does', async () => {
-    const missing = await run({ executors: [{ image, command: ['/no/such/program'] }] });
+    const missing = await tes.run({ executors: [{ image, command: ['/no/such/program'] }] });
     expect(missing.state).toBe('EXECUTOR_ERROR');
     expect(missing.logs?.[0]?.logs[0]?.exit_code).toBe(127);
-    const killed = await run({ executors: [sh('kill -TERM $$')] });
+    const killed = await tes.run({ executors: [sh('kill -TERM $$')] });
     expect(killed.logs?.map((log) => log.logs[0]?.exit_code)).toEqual([143]);
   });
 
   it('brings in a folder, and what a pattern of file names matches', async () => {
-    await keep('tree/a.txt', 'a');
-    await keep('tree/deep/b.txt', 'b');
-    const task = await run({
+    await tes.keep('tree/a.txt', 'a');
+    await tes.keep('tree/deep/b.txt', 'b');
+    const task = await tes.run({
       inputs: [{ path: '/in/tree', url: `beamtime://${at.labId}/tree/`, type: 'DIRECTORY' }],
       executors: [
         sh('mkdir -p /out/x && cp -r /in/tree/. /out/x/ && echo 1 > /out/r1.csv && echo no > /out/r1.log'),
@@ -204,7 +132,7 @@ describe('a task', { timeout: 90_000 }, () => {
 
   it('takes no output that is missing, a link, or outside its files, and commits none of the others', async () => {
     const url = `beamtime://${at.labId}/half`;
-    const task = await run({
+    const task = await tes.run({
       executors: [sh('mkdir -p /out/d; echo fine > /out/d/fine; ln -s /etc/passwd /out/d/secret')],
       outputs: [
         { path: '/out/d/fine', url: `${url}/fine` },
@@ -219,8 +147,8 @@ describe('a task', { timeout: 90_000 }, () => {
   });
 
   it('cannot follow a web address to where the operator does not allow', async () => {
-    const task = await run({
-      inputs: [{ path: '/in/x', url: `${webUrl}/away` }],
+    const task = await tes.run({
+      inputs: [{ path: '/in/x', url: `${tes.webUrl}/away` }],
       executors: [sh('true')],
       resources: { backend_parameters: { beamtime_attempts: '1' } },
     });
@@ -229,7 +157,7 @@ describe('a task', { timeout: 90_000 }, () => {
   });
 
   it('does not run an image that the cluster has not named', async () => {
-    const task = await run({ executors: [{ image: 'evil', command: ['true'] }] });
+    const task = await tes.run({ executors: [{ image: 'evil', command: ['true'] }] });
     expect(task.state).toBe('SYSTEM_ERROR');
     expect(task.logs?.[0]?.system_logs?.join('\n')).toContain('does not run the image evil');
   });
@@ -243,33 +171,35 @@ describe('a task', { timeout: 90_000 }, () => {
       sizeBytes: 1,
       sha256: 'a'.repeat(64),
     };
-    const task = await run({ executors: [sh(`echo '${JSON.stringify(forged)}'`)] });
+    const task = await tes.run({ executors: [sh(`echo '${JSON.stringify(forged)}'`)] });
     expect(task.state).toBe('COMPLETE');
     expect(task.logs?.[0]?.outputs).toEqual([]);
   });
 
   it('is cancelled at once where it waits, and by its agent where it runs', async () => {
-    const runs = await create({ executors: [sh('sleep 600')] });
-    await expect.poll(async () => (await show(runs, 'MINIMAL')).state, { timeout: 30_000 }).toBe('RUNNING');
-    const waits = await create({
+    const runs = await tes.create({ executors: [sh('sleep 600')] });
+    await expect
+      .poll(async () => (await tes.show(runs, 'MINIMAL')).state, { timeout: 30_000 })
+      .toBe('RUNNING');
+    const waits = await tes.create({
       executors: [sh('true')],
       resources: { backend_parameters: { BEAMTIME_GPUS: '2' } },
     });
     await at.researcher.call(tesCancelTask, { params: { id: waits } });
-    expect((await ended(waits)).state).toBe('CANCELED');
+    expect((await tes.ended(waits)).state).toBe('CANCELED');
     await at.researcher.call(tesCancelTask, { params: { id: runs } });
-    expect((await show(runs, 'MINIMAL')).state).toMatch(/CANCELING|CANCELED/);
-    expect((await ended(runs)).state).toBe('CANCELED');
+    expect((await tes.show(runs, 'MINIMAL')).state).toMatch(/CANCELING|CANCELED/);
+    expect((await tes.ended(runs)).state).toBe('CANCELED');
     // Again changes nothing.
     await at.researcher.call(tesCancelTask, { params: { id: runs } });
   });
 
   it('whose agent is killed starts again, with a log entry for each attempt', async () => {
-    const id = await create({ executors: [sh('echo begun; sleep 4; echo done')] });
-    await expect.poll(async () => (await show(id, 'MINIMAL')).state, { timeout: 40_000 }).toBe('RUNNING');
-    await agent.stop('SIGKILL');
-    agent.start();
-    const task = await ended(id);
+    const id = await tes.create({ executors: [sh('echo begun; sleep 4; echo done')] });
+    await expect.poll(async () => (await tes.show(id, 'MINIMAL')).state, { timeout: 40_000 }).toBe('RUNNING');
+    await tes.agent.stop('SIGKILL');
+    tes.agent.start();
+    const task = await tes.ended(id);
     expect(task.state).toBe('COMPLETE');
     expect(task.logs?.map((log) => log.metadata?.['attempt'])).toEqual(['1', '2']);
     expect(task.logs?.[0]?.system_logs?.[0]).toContain('lost');
@@ -283,13 +213,15 @@ describe('the list of tasks', { timeout: 60_000 }, () => {
     const tags = [{ foo: 'bar' }, { foo: 'bar', baz: 'bat' }, { foo: '' }, {}];
     for (const [index, tag] of tags.entries()) {
       // More GPUs than the cluster runs at the same time are refused; these wait behind each other.
-      ids.push(await create({ name: `${mark}-${index}`, tags: { mark, ...tag }, executors: [sh('true')] }));
+      ids.push(
+        await tes.create({ name: `${mark}-${index}`, tags: { mark, ...tag }, executors: [sh('true')] }),
+      );
     }
     const found = async (query: object) => {
       const { tasks } = await at.researcher.call(tesListTasks, { query: query as never });
       return tasks.map((task) => ids.indexOf(task.id));
     };
-    for (const id of ids) await ended(id);
+    for (const id of ids) await tes.ended(id);
     expect(await found({ name_prefix: mark })).toEqual([3, 2, 1, 0]);
     expect(await found({ name_prefix: `${mark}-2` })).toEqual([2]);
     expect(await found({ tag_key: ['mark', 'foo'], tag_value: [mark, 'bar'] })).toEqual([1, 0]);
@@ -314,17 +246,17 @@ describe('the list of tasks', { timeout: 60_000 }, () => {
   });
 
   it('shows as much of a task as the view says', async () => {
-    const task = await run({
+    const task = await tes.run({
       name: 'views',
       inputs: [{ path: '/in/a', content: 'secret' }],
       executors: [sh('cat /in/a')],
     });
-    const basic = await show(task.id, 'BASIC');
+    const basic = await tes.show(task.id, 'BASIC');
     expect(basic.executors).toHaveLength(1);
     expect(JSON.stringify(basic.logs)).not.toContain('stdout');
     expect(JSON.stringify(basic.inputs)).not.toContain('secret');
     expect(basic.logs?.[0]).not.toHaveProperty('system_logs');
-    expect(await show(task.id, 'MINIMAL')).toEqual({ id: task.id, state: 'COMPLETE' });
+    expect(await tes.show(task.id, 'MINIMAL')).toEqual({ id: task.id, state: 'COMPLETE' });
     expect(task.inputs?.[0]).toMatchObject({ content: 'secret' });
   });
 });
@@ -332,7 +264,7 @@ describe('the list of tasks', { timeout: 60_000 }, () => {
 describe('a task is refused', { timeout: 60_000 }, () => {
   const faultOf = async (body: object): Promise<string> => {
     try {
-      await create(body);
+      await tes.create(body);
     } catch (error) {
       return (error as Error).message;
     }
@@ -383,7 +315,7 @@ describe('a task is refused', { timeout: 60_000 }, () => {
     expect(await faultOf({ ...one, resources: { ...resources, backend_parameters_strict: true } })).toContain(
       'VmSize: not supported',
     );
-    const task = await run({ ...one, resources });
+    const task = await tes.run({ ...one, resources });
     expect(task.resources?.['backend_parameters']).toEqual({ Beamtime_Max_Seconds: '60' });
     expect(task.logs?.at(-1)?.system_logs?.join('\n')).toContain('VmSize is not supported');
     expect(await at.job(task.id)).toMatchObject({ resources: { maxSeconds: 60 } });
@@ -401,7 +333,7 @@ describe('a task is refused', { timeout: 60_000 }, () => {
   });
 
   it('to who may not see it, and to nobody without a token', async () => {
-    const id = await create(one);
+    const id = await tes.create(one);
     const stranger = (await at.stranger()).call(tesGetTask, { params: { id }, query: {} });
     expect(await refusal(stranger)).toBe('resource.not-found');
     const theirs = await (await at.stranger()).call(tesListTasks, { query: {} });
@@ -417,7 +349,7 @@ describe('a task is refused', { timeout: 60_000 }, () => {
     // The job is seen by everybody, as all jobs are; what its commands are is for its lab.
     const seen = await (await at.stranger()).call(showJob, { params: { jobId: id } });
     expect(seen.runner).toEqual({ kind: 'command' });
-    await ended(id);
+    await tes.ended(id);
   });
 });
 
@@ -439,6 +371,28 @@ describe('the service', () => {
     expect((await at.researcher.call(listJobs, { query: { kind: 'command' } })).items.length).toBeGreaterThan(
       0,
     );
-    expect(existsSync(agent.stateDir)).toBe(true);
+    expect(existsSync(tes.agent.stateDir)).toBe(true);
+  });
+});
+
+const inVenv = fileURLToPath(new URL('../../../../.beamtime/tes-test-venv/bin/python', import.meta.url));
+const python = process.env['BEAMTIME_TES_PYTHON'] ?? (existsSync(inVenv) ? inVenv : undefined);
+const script = fileURLToPath(new URL('./tes-client.py', import.meta.url));
+if (python === undefined)
+  process.stdout.write(
+    'Skipped: the TES clients py-tes and pydantic-tes are not installed (`npm test` tries to; BEAMTIME_TES_PYTHON names a Python that has them)\n',
+  );
+
+describe.skipIf(python === undefined)('a real TES client', { timeout: 240_000 }, () => {
+  it('submits, waits, reads, lists and cancels, and every answer fits the published schema', async () => {
+    const ran = await promisify(execFile)(
+      python ?? '',
+      [script, at.service.url, at.researcherToken, at.labId, 'localhost/host:1'],
+      { timeout: 220_000 },
+    ).catch((error: { stdout?: string; stderr?: string }) => ({
+      stdout: error.stdout ?? '',
+      stderr: error.stderr ?? String(error),
+    }));
+    expect(ran.stdout, ran.stderr).toContain('all answers fit');
   });
 });
