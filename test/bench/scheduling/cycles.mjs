@@ -41,6 +41,7 @@ export async function measureCycles(servers, { seconds, protocol, jobs, say }) {
   for (const one of running) one.catch(() => undefined);
   // Until work flows: the leader has to see the clusters and make its first offers.
   for (let waited = 0; done < warmUpCycles && waited < warmUpSecondsMost; waited++) await sleep(1);
+  await servers.takeStatements();
   const before = await snapshot(servers, done);
   await servers.ask('takeCycles');
   for (let second = 0; second < seconds && done < jobs; second++) {
@@ -49,6 +50,7 @@ export async function measureCycles(servers, { seconds, protocol, jobs, say }) {
   }
   const after = await snapshot(servers, done);
   const cycles = await servers.ask('takeCycles');
+  const statements = await servers.takeStatements();
   for (const agent of agents) agent.stop();
   const wall = (after.atMs - before.atMs) / 1_000;
   const count = after.done - before.done;
@@ -70,7 +72,9 @@ export async function measureCycles(servers, { seconds, protocol, jobs, say }) {
     postgresMsPerCycle:
       (1_000 * (after.usage.postgres.cpuSeconds - before.usage.postgres.cpuSeconds)) / count,
     commitsPerCycle: (after.commits - before.commits) / count,
+    agentsMsPerCycle: (1_000 * (after.usage.agents.cpuSeconds - before.usage.agents.cpuSeconds)) / count,
     decisionsPerSecond: cycles.length / wall,
+    statements,
   };
 }
 

@@ -1,5 +1,6 @@
 // npm run bench:scheduling [-- --part cycles|kueue|depth] — the control plane on its own servers: the scheduler service
 // over real HTTP, a durable PostgreSQL, Redis, and simulated agents that hold real leases.
+import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureCycles, measureSubmissions } from './cycles.mjs';
 import { endDepth, measureDepth, prepareDepth } from './depth.mjs';
@@ -7,7 +8,7 @@ import { measureKueue } from './kueue.mjs';
 import { startServers } from './servers.mjs';
 
 const parts = ['cycles', 'kueue', 'depth'];
-const usage = `Usage: npm run bench:scheduling -- [--part ${parts.join('|')}]… [--protocol batch|single] [--seconds N] [--jobs N] [--scale X] [--depth N]…`;
+const usage = `Usage: npm run bench:scheduling -- [--part ${parts.join('|')}]… [--protocol batch|single] [--seconds N] [--jobs N] [--scale X] [--depth N]… [--statements]`;
 
 function readOptions() {
   let values;
@@ -20,6 +21,7 @@ function readOptions() {
         jobs: { type: 'string', default: '10000' },
         scale: { type: 'string', default: '1' },
         depth: { type: 'string', multiple: true, default: ['1000', '10000', '100000', '1000000'] },
+        statements: { type: 'boolean', default: false },
       },
     }));
   } catch (error) {
@@ -35,6 +37,7 @@ function readOptions() {
   };
   return {
     parts: values.part,
+    statements: values.statements,
     protocol: values.protocol,
     seconds: number('seconds', values.seconds),
     jobs: number('jobs', values.jobs),
@@ -63,7 +66,7 @@ let interrupted = false;
 
 /** Each part has servers of its own, so that none measures what another left behind. */
 async function withServers(work) {
-  current = await startServers({ say });
+  current = await startServers({ statements: options.statements, say });
   try {
     return await work(current);
   } finally {
@@ -76,8 +79,8 @@ async function withServers(work) {
 async function cycles(options) {
   console.log('\n## Durable start + finish cycles');
   await withServers(async (servers) => {
-    const submitted = await measureSubmissions(servers, { jobs: 2_000, parallel: 32, say });
     const measured = await measureCycles(servers, { ...options, say });
+    const submitted = await measureSubmissions(servers, { jobs: 2_000, parallel: 32, say });
     table(
       ['measured', 'per second', 'count', 'seconds', 'CPU ms each: service', 'PostgreSQL', 'commits each'],
       [
@@ -102,9 +105,28 @@ async function cycles(options) {
       ],
     );
     console.log(
-      `${measured.refused} refused; ${measured.settled} holds posted in the ledger; ${f(measured.decisionsPerSecond)} decisions a second.`,
+      `${measured.refused} refused; ${measured.settled} holds posted in the ledger; ${f(measured.decisionsPerSecond)} decisions a second; the agents took ${f(measured.agentsMsPerCycle, 2)} ms of CPU each; load ${loadavg()
+        .map((load) => f(load))
+        .join(', ')}.`,
     );
+    tellStatements(measured.statements, measured.count);
   });
+}
+
+/** Where PostgreSQL's time went, by statement. */
+function tellStatements(statements, count) {
+  if (statements.length === 0) return;
+  table(
+    ['ms per cycle', 'calls per cycle', 'rows per cycle', 'WAL bytes per cycle', 'buffers per cycle', 'statement'],
+    statements.map((one) => [
+      f(one.ms / count, 3),
+      f(one.calls / count, 3),
+      f(one.rows / count, 2),
+      f(one.wal_bytes / count, 0),
+      f(one.buffers / count, 0),
+      one.query.replaceAll(/\s+/g, ' ').slice(0, 140),
+    ]),
+  );
 }
 
 async function kueue({ scale }) {

@@ -19,8 +19,27 @@ const must = (result) => {
   return result.value;
 };
 
-/** Starts all three; `close` ends what was started, in order. */
-export async function startServers({ leaseTtlMs = 30_000, say }) {
+/** Has PostgreSQL count what each statement costs. Needs a restart; costs some per cent. */
+async function countStatements(postgres, dataDir) {
+  // Nothing else keeps this process while its server is down.
+  const awake = setInterval(() => undefined, 1_000);
+  const admin = await openDataSource(postgres.url, []);
+  await admin.query("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'");
+  await admin.destroy();
+  await postgres.stop();
+  const again = must(await startEmbeddedPostgres({ dataDir }));
+  const counting = await openDataSource(again.url, []);
+  await counting.query('CREATE EXTENSION pg_stat_statements');
+  await counting.query("ALTER SYSTEM SET pg_stat_statements.track = 'all'");
+  await counting.query("ALTER SYSTEM SET pg_stat_statements.track_planning = 'on'");
+  await counting.query('SELECT pg_reload_conf()');
+  await counting.destroy();
+  clearInterval(awake);
+  return again;
+}
+
+/** Starts all three; `close` ends what was started, in order. @param statements counts what each costs */
+export async function startServers({ leaseTtlMs = 30_000, statements = false, say }) {
   const folder = mkdtempSync(join(tmpdir(), 'beamtime-bench-'));
   const cleanUps = [() => rmSync(folder, { recursive: true, force: true })];
   const close = async () => {
@@ -28,8 +47,10 @@ export async function startServers({ leaseTtlMs = 30_000, say }) {
   };
   try {
     say('starting PostgreSQL, Redis and the scheduler');
-    const postgres = must(await startEmbeddedPostgres({ dataDir: join(folder, 'postgres') }));
+    const dataDir = join(folder, 'postgres');
+    let postgres = must(await startEmbeddedPostgres({ dataDir }));
     cleanUps.push(() => postgres.stop());
+    if (statements) postgres = await countStatements(postgres, dataDir);
     const redis = must(await startEmbeddedRedis({ dataDir: join(folder, 'redis') }));
     cleanUps.push(() => redis.stop());
     const child = fork(fileURLToPath(new URL('serve.mjs', import.meta.url)), {
@@ -61,8 +82,23 @@ export async function startServers({ leaseTtlMs = 30_000, say }) {
       transactor: new Transactor(dataSource, knocks),
       ask: asker(child),
       close,
-      /** CPU seconds so far and peak memory of the service and of all PostgreSQL processes. */
-      usage: () => ({ service: usageOf([child.pid]), postgres: usageOf(familyOf(postgres.pid)) }),
+      /** CPU seconds so far and peak memory of the service, of all PostgreSQL processes and of this process. */
+      usage: () => ({
+        service: usageOf([child.pid]),
+        postgres: usageOf(familyOf(postgres.pid)),
+        agents: usageOf([process.pid]),
+      }),
+      /** What each statement has cost since it was last asked; none where they are not counted. */
+      takeStatements: async () => {
+        if (!statements) return [];
+        const rows = await dataSource.query(
+          `SELECT query, calls::int, rows::int, total_exec_time + total_plan_time AS ms, wal_bytes::float8,
+             (shared_blks_hit + shared_blks_read)::float8 AS buffers
+           FROM pg_stat_statements ORDER BY total_exec_time DESC LIMIT 40`,
+        );
+        await dataSource.query('SELECT pg_stat_statements_reset()');
+        return rows;
+      },
     };
   } catch (error) {
     await close();

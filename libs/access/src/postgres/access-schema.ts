@@ -11,6 +11,7 @@ import {
 import { applicationTables } from './application-tables.js';
 import { ledgerFunctions } from './ledger-functions.js';
 import { AccountGrantRow, AccountRow, HoldRow, JournalEntryRow, JournalRow } from './ledger-rows.js';
+import { ledgerSettleAll } from './ledger-settle-all.js';
 import { ledgerTables } from './ledger-tables.js';
 
 /** The PostgreSQL schema of the access context. */
@@ -33,5 +34,6 @@ export const accessSchema: ContextSchema = {
   migrations: [
     sqlMigration('access-0001-ledger', 1_795_000_050_001, ledgerTables + ledgerFunctions),
     sqlMigration('access-0002-applications', 1_795_000_050_002, applicationTables),
+    sqlMigration('access-0042-holds-end-together', 1_795_000_050_042, ledgerSettleAll),
   ],
 };
