@@ -17,6 +17,8 @@ export interface Ear {
 
 interface Listening {
   readonly incarnation: number;
+  /** What there was to hear when it was last rung by a look: the same again is no news. */
+  told: string | null;
   rung: boolean;
   wake: (() => void) | undefined;
 }
@@ -36,15 +38,12 @@ export class AgentBell {
   ) {}
 
   ring(clusterId: string): void {
-    for (const one of this.listening.get(clusterId) ?? []) {
-      one.rung = true;
-      one.wake?.();
-    }
+    for (const one of this.listening.get(clusterId) ?? []) ringOne(one);
   }
 
   /** Listens from now on; a ring before `wait` is not lost. Close it. */
   listen(clusterId: string, incarnation: number): Ear {
-    const one: Listening = { incarnation, rung: false, wake: undefined };
+    const one: Listening = { incarnation, told: null, rung: false, wake: undefined };
     const all = this.listening.get(clusterId) ?? new Set();
     this.listening.set(clusterId, all.add(one));
     this.lookSoon();
@@ -69,30 +68,46 @@ export class AgentBell {
     }, lookEveryMs).unref();
   }
 
-  /** Rings for every waiting agent that has an offer, a cancel or a stop to hear, or has been replaced. */
+  /**
+   * Rings for every waiting agent that has something else to hear than when a look last rang for it, or has been
+   * replaced. What is to be told is summed up in one number, so that an agent that is busy with forty offers is not
+   * woken four times a second for the same forty.
+   */
   private async look(): Promise<void> {
     const clusterIds = [...this.listening.keys()];
     if (clusterIds.length === 0) return;
-    const rows = await this.transactor.read.rows<{ id: string; incarnation: number; told: boolean }>(
+    const rows = await this.transactor.read.rows<{ id: string; incarnation: number; told: string | null }>(
       `WITH told AS (
-         SELECT cluster_id FROM scheduling.attempt WHERE state = 'offered'
-         UNION
-         SELECT cluster_id FROM scheduling.attempt WHERE state IN (${held}) AND preempt_reason IS NOT NULL
-         UNION
-         SELECT a.cluster_id FROM scheduling.job j JOIN scheduling.attempt a ON a.job_id = j.id
+         SELECT cluster_id, job_id, number, 0 AS what FROM scheduling.attempt WHERE state = 'offered'
+         UNION ALL
+         SELECT cluster_id, job_id, number, 1 FROM scheduling.attempt
+         WHERE state IN (${held}) AND preempt_reason IS NOT NULL
+         UNION ALL
+         SELECT a.cluster_id, a.job_id, a.number, 2
+         FROM scheduling.job j JOIN scheduling.attempt a ON a.job_id = j.id
          WHERE j.state = 'running' AND j.cancel_requested_at IS NOT NULL AND a.state IN (${held})
+       ), summed AS (
+         SELECT cluster_id, bit_xor(hashtextextended(job_id, number * 4 + what)) AS told FROM told GROUP BY cluster_id
        )
-       SELECT id, incarnation, id IN (SELECT cluster_id FROM told) AS told FROM scheduling.cluster
-       WHERE id = ANY ($1) AND state <> 'retired'`,
+       SELECT c.id, c.incarnation, s.told FROM scheduling.cluster c LEFT JOIN summed s ON s.cluster_id = c.id
+       WHERE c.id = ANY ($1) AND c.state <> 'retired'`,
       [clusterIds],
     );
     const found = new Map(rows.map((row) => [row.id, row]));
     for (const [clusterId, all] of this.listening) {
       const row = found.get(clusterId);
-      const replaced = [...all].some((one) => one.incarnation !== row?.incarnation);
-      if (row?.told === true || replaced) this.ring(clusterId);
+      for (const one of all) {
+        const isNews = row?.told != null && row.told !== one.told;
+        one.told = row?.told ?? null;
+        if (isNews || one.incarnation !== row?.incarnation) ringOne(one);
+      }
     }
   }
+}
+
+function ringOne(one: Listening): void {
+  one.rung = true;
+  one.wake?.();
 }
 
 function waitFor(one: Listening, timeoutMs: number, signal: AbortSignal): Promise<boolean> {

@@ -12,6 +12,7 @@ const keyOf = (ref) => `${ref.jobId}.${ref.attempt}`;
 /** What an agent says within so long travels together. */
 const gatherMs = 10;
 const itemsPerCallMax = 200;
+const rememberedMost = 1_000;
 
 export class SimulatedAgent {
   /**
@@ -23,6 +24,8 @@ export class SimulatedAgent {
     this.client = new HttpClient(url, key, options.protocol === 'single' ? 64 : 4);
     this.options = options;
     this.known = new Map();
+    /** What has just ended: an answer that was under way meanwhile may still offer it. */
+    this.ended = new Set();
     this.queue = [];
     this.stopped = false;
     this.instanceId = randomUUID();
@@ -100,7 +103,7 @@ export class SimulatedAgent {
 
   take(offer) {
     const key = keyOf(offer);
-    if (this.known.has(key)) return;
+    if (this.known.has(key) || this.ended.has(key)) return;
     const one = { jobId: offer.jobId, attempt: offer.attempt, state: 'offered' };
     this.known.set(key, one);
     this.say({ kind: 'accept', ...refOf(one) }, () => {
@@ -116,6 +119,8 @@ export class SimulatedAgent {
   finish(one, key, offer) {
     this.say({ kind: 'report', ...refOf(one), state: 'succeeded' }, () => {
       this.known.delete(key);
+      this.ended.add(key);
+      if (this.ended.size > rememberedMost) this.ended.delete(this.ended.values().next().value);
       this.options.onDone(offer);
     });
   }

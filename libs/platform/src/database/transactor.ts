@@ -4,6 +4,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager, QueryFailedError } from 'typeorm';
 import { newId } from '../identifiers/ids.js';
 import { Knocks } from '../knocks/knocks.js';
+import { isOutdatedStatement, StatementNames } from './statement-names.js';
 
 export interface AuditEntry {
   /** Id of the person, cluster or part of the facility that did it. */
@@ -20,11 +21,29 @@ export class Tx {
   /** @internal */
   readonly knocksAfterCommit = new Set<string>();
 
-  constructor(readonly manager: EntityManager) {}
+  constructor(
+    readonly manager: EntityManager,
+    private readonly names = new StatementNames(),
+  ) {}
+
+  private async query(text: string, parameters: readonly unknown[]): Promise<unknown> {
+    const name = this.names.nameOf(text);
+    // TypeORM hands its statement on to pg as it is, and pg knows named ones; only TypeORM's types do not.
+    const statement = name === undefined ? text : ({ name, text } as unknown as string);
+    try {
+      return await this.manager.query(statement, [...parameters]);
+    } catch (error) {
+      if (!isOutdated(error)) throw error;
+      this.names.renew();
+      // In a transaction everything has to begin anew, which the Transactor sees to.
+      if (this.manager.queryRunner?.isTransactionActive) throw error;
+      return this.query(text, parameters);
+    }
+  }
 
   /** Runs SQL and returns its rows, also those of `… RETURNING`. */
   async rows<T>(sql: string, parameters: readonly unknown[] = []): Promise<T[]> {
-    const result: unknown = await this.manager.query(sql, [...parameters]);
+    const result = await this.query(sql, parameters);
     // TypeORM answers UPDATE and DELETE with [rows, count], everything else with rows.
     if (
       Array.isArray(result) &&
@@ -46,7 +65,7 @@ export class Tx {
 
   /** Runs an UPDATE or DELETE and tells how many rows it changed: the answer of a compare-and-set. */
   async changed(sql: string, parameters: readonly unknown[] = []): Promise<number> {
-    const result: unknown = await this.manager.query(sql, [...parameters]);
+    const result = await this.query(sql, parameters);
     invariant(Array.isArray(result) && typeof result[1] === 'number', 'changed() is for UPDATE and DELETE');
     return result[1];
   }
@@ -62,7 +81,7 @@ export class Tx {
   async recordAll<T extends FactType>(type: T, payloads: readonly FactOf<T>[]): Promise<EventId[]> {
     if (payloads.length === 0) return [];
     const eventIds = payloads.map(() => newId('Event'));
-    await this.manager.query(
+    await this.query(
       `INSERT INTO platform.outbox (event_id, type, payload)
        SELECT e.id, $2, e.payload FROM unnest($1::text[], $3::jsonb[]) WITH ORDINALITY AS e (id, payload, n) ORDER BY n`,
       [eventIds, type, payloads.map((payload) => JSON.stringify(facts[type].parse(payload)))],
@@ -73,7 +92,7 @@ export class Tx {
 
   /** Appends to the audit log; the sealer links it into the hash chain after the commit. */
   async audit(entry: AuditEntry): Promise<void> {
-    await this.manager.query(
+    await this.query(
       'INSERT INTO platform.audit_entry (actor, action, subject, details) VALUES ($1, $2, $3, $4)',
       [entry.actor, entry.action, entry.subject, JSON.stringify(entry.details)],
     );
@@ -83,7 +102,7 @@ export class Tx {
   /** Appends many entries at once, in order; for hot paths. */
   async auditAll(entries: readonly AuditEntry[]): Promise<void> {
     if (entries.length === 0) return;
-    await this.manager.query(
+    await this.query(
       `INSERT INTO platform.audit_entry (actor, action, subject, details)
        SELECT e->>'actor', e->>'action', e->>'subject', e->'details'
        FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS each (e, n) ORDER BY n`,
@@ -109,6 +128,8 @@ const triesAtMost = 5;
 /** Runs work in one transaction; commits on success, rolls back on an error value or a throw. */
 @Injectable()
 export class Transactor {
+  private readonly names = new StatementNames();
+
   constructor(
     @Inject(DataSource) private readonly dataSource: DataSource,
     @Inject(Knocks) private readonly knocks: Knocks,
@@ -136,13 +157,13 @@ export class Transactor {
 
   /** Reads outside a transaction. */
   get read(): Tx {
-    return new Tx(this.dataSource.manager);
+    return new Tx(this.dataSource.manager, this.names);
   }
 
   private async once<T, E>(work: (tx: Tx) => Promise<Result<T, E>>): Promise<Result<T, E>> {
     let knocks: ReadonlySet<string> = new Set();
     const outcome = await this.dataSource.transaction(async (manager) => {
-      const tx = new Tx(manager);
+      const tx = new Tx(manager, this.names);
       const done = await work(tx);
       if (!done.ok) throw new Rollback(done);
       knocks = tx.knocksAfterCommit;
@@ -155,8 +176,13 @@ export class Transactor {
 
 function isRetriable(error: unknown): boolean {
   return (
-    error instanceof QueryFailedError && retriable.has(String((error.driverError as { code?: unknown }).code))
+    isOutdated(error) ||
+    (error instanceof QueryFailedError && retriable.has(String((error.driverError as { code?: unknown }).code)))
   );
+}
+
+function isOutdated(error: unknown): boolean {
+  return error instanceof QueryFailedError && isOutdatedStatement(error.driverError);
 }
 
 /** Whether an error is PostgreSQL's unique violation, optionally of one named constraint. */

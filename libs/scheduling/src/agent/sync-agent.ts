@@ -61,6 +61,9 @@ export class SyncAgent {
         if (replaced !== undefined) return err(replaced);
         commands = await this.commands(this.transactor.read, sync, leases);
       }
+      // The answer tells all that there is, or the agent would forget that it has heard it.
+      if (sync.heard.length > 0 && saysNothingNew(commands, heard))
+        commands = await this.commands(this.transactor.read, { ...sync, heard: [] }, leases);
       return ok(this.answer(leases, state, commands));
     } finally {
       ear.close();
@@ -115,25 +118,35 @@ export class SyncAgent {
     return ok({ leases: row.leases.map(([jobId, attempt]) => ({ jobId, attempt })), state });
   }
 
+  /** What there is to tell; the details only when the agent has not heard all of it. */
   private async commands(tx: Tx, sync: AgentSync, leases: readonly AttemptRef[]): Promise<Commands> {
     const rows = await tx.rows<CommandRow>(
-      `SELECT a.job_id, a.number, a.state, a.preempt_reason, j.kind, j.lab_id, j.suite_id, j.gpus, j.gpu_type,
-         j.gpu_memory_mib, j.max_seconds, j.checkpointable, j.cancel_requested_at IS NOT NULL AS cancelled,
-         j.cancel_reason, (extract(epoch FROM a.offer_expires_at - clock_timestamp()) * 1000)::int AS expires_in_ms
-       FROM (
-         SELECT job_id, number FROM scheduling.attempt WHERE cluster_id = $1 AND state = 'offered'
-         UNION
-         SELECT job_id, number FROM scheduling.attempt
+      `WITH said AS MATERIALIZED (
+         SELECT job_id, number, 'offer' AS what FROM scheduling.attempt WHERE cluster_id = $1 AND state = 'offered'
+         UNION ALL
+         SELECT job_id, number, 'preempt' FROM scheduling.attempt
          WHERE cluster_id = $1 AND incarnation = $2 AND state IN (${held}) AND preempt_reason IS NOT NULL
-         UNION
-         SELECT c.job_id, c.number FROM scheduling.attempt c JOIN scheduling.job w ON w.id = c.job_id
+         UNION ALL
+         SELECT c.job_id, c.number, 'cancel' FROM scheduling.attempt c JOIN scheduling.job w ON w.id = c.job_id
          WHERE w.state = 'running' AND w.cancel_requested_at IS NOT NULL
            AND c.cluster_id = $1 AND c.incarnation = $2 AND c.state IN (${held})
-       ) said
-       JOIN scheduling.attempt a ON a.job_id = said.job_id AND a.number = said.number
+       )
+       SELECT a.job_id, a.number, a.state, a.preempt_reason, j.kind, j.lab_id, j.suite_id, j.gpus, j.gpu_type,
+         j.gpu_memory_mib, j.max_seconds, j.checkpointable, j.cancel_requested_at IS NOT NULL AS cancelled,
+         j.cancel_reason, (extract(epoch FROM a.offer_expires_at - clock_timestamp()) * 1000)::int AS expires_in_ms
+       FROM (SELECT DISTINCT job_id, number FROM said) s
+       JOIN scheduling.attempt a ON a.job_id = s.job_id AND a.number = s.number
        JOIN scheduling.job j ON j.id = a.job_id
+       WHERE EXISTS (SELECT 1 FROM said WHERE (job_id, number, what) NOT IN
+         (SELECT * FROM unnest($3::text[], $4::int[], $5::text[])))
        ORDER BY a.offered_at, a.job_id`,
-      [sync.clusterId, sync.incarnation],
+      [
+        sync.clusterId,
+        sync.incarnation,
+        sync.heard.map((one) => one.jobId),
+        sync.heard.map((one) => one.attempt),
+        sync.heard.map((one) => one.what),
+      ],
     );
     const ours = new Set(leases.map(key));
     const ref = (row: CommandRow): AttemptRef => ({ jobId: row.job_id, attempt: row.number });
