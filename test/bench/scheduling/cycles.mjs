@@ -74,6 +74,12 @@ export async function measureCycles(servers, { seconds, protocol, jobs, say }) {
     commitsPerCycle: (after.commits - before.commits) / count,
     agentsMsPerCycle: (1_000 * (after.usage.agents.cpuSeconds - before.usage.agents.cpuSeconds)) / count,
     decisionsPerSecond: cycles.length / wall,
+    decisionParts: Object.fromEntries(
+      ['sweep', 'load', 'decide', 'apply', 'placed'].map((part) => [
+        part,
+        cycles.reduce((sum, cycle) => sum + cycle[part], 0) / cycles.length,
+      ]),
+    ),
     statements,
   };
 }

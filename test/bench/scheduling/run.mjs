@@ -5,10 +5,11 @@ import { parseArgs } from 'node:util';
 import { measureCycles, measureSubmissions } from './cycles.mjs';
 import { endDepth, measureDepth, prepareDepth } from './depth.mjs';
 import { measureKueue } from './kueue.mjs';
+import { goFirst } from './priority.mjs';
 import { startServers } from './servers.mjs';
 
 const parts = ['cycles', 'kueue', 'depth'];
-const usage = `Usage: npm run bench:scheduling -- [--part ${parts.join('|')}]… [--protocol batch|single] [--seconds N] [--jobs N] [--scale X] [--depth N]… [--statements]`;
+const usage = `Usage: npm run bench:scheduling -- [--part ${parts.join('|')}]… [--protocol batch|single] [--seconds N] [--jobs N] [--scale X] [--depth N]… [--statements] [--go-first]`;
 
 function readOptions() {
   let values;
@@ -22,6 +23,7 @@ function readOptions() {
         scale: { type: 'string', default: '1' },
         depth: { type: 'string', multiple: true, default: ['1000', '10000', '100000', '1000000'] },
         statements: { type: 'boolean', default: false },
+        'go-first': { type: 'boolean', default: false },
       },
     }));
   } catch (error) {
@@ -38,6 +40,7 @@ function readOptions() {
   return {
     parts: values.part,
     statements: values.statements,
+    goFirst: values['go-first'],
     protocol: values.protocol,
     seconds: number('seconds', values.seconds),
     jobs: number('jobs', values.jobs),
@@ -109,6 +112,8 @@ async function cycles(options) {
         .map((load) => f(load))
         .join(', ')}.`,
     );
+    const parts = Object.entries(measured.decisionParts).map(([part, mean]) => `${part} ${f(mean)}`);
+    console.log(`Means of a decision, ms: ${parts.join(', ')}.`);
     tellStatements(measured.statements, measured.count);
   });
 }
@@ -205,6 +210,7 @@ const end = () => {
 };
 process.on('SIGINT', end);
 process.on('SIGTERM', end);
+if (options.goFirst) goFirst();
 const begun = performance.now();
 for (const part of options.parts) await { cycles, kueue, depth }[part](options);
 console.log(`\n${f((performance.now() - begun) / 1_000, 0)} s in all.`);

@@ -44,7 +44,7 @@ cycle.run = async (leadership) => {
   return done;
 };
 
-const jobsPerTransaction = 50;
+const jobsAtOnce = 400;
 /** Jobs of a suite whose GPU-seconds are held, by the use case that `POST /suites/:id/train` calls for each cell. */
 async function submitHeld({ jobs, template, gpuSecondsHeld, labId }) {
   const [roundId, suiteId] = [newId('Round'), newId('Suite')];
@@ -54,31 +54,27 @@ async function submitHeld({ jobs, template, gpuSecondsHeld, labId }) {
     await get(ReserveSuites).execute(tx, { roundId, adopted: [{ suiteId, gpuSeconds }] });
   });
   const submit = get(SubmitJob);
-  for (let left = jobs; left > 0; left -= jobsPerTransaction) {
-    await transactor.do(async (tx) => {
-      for (let i = 0; i < Math.min(left, jobsPerTransaction); i++) {
-        const made = await submit.execute(
-          {
-            kind: 'train',
-            name: 'bench',
-            runner: template,
-            inputs: [],
-            resources: { gpus: 1, maxSeconds: gpuSecondsHeld, checkpoint: true },
-            labId: null,
-            suiteId,
-            modelId: null,
-            studyId: null,
-            priority: 0,
-            attemptLimit: 3,
-            requestKey: null,
-            account: { kind: 'suite', suiteId },
-            submittedBy: 'bench',
-          },
-          tx,
-        );
-        if (!made.ok) throw new Error(made.error.detail);
-      }
-    });
+  const job = {
+    kind: 'train',
+    name: 'bench',
+    runner: template,
+    inputs: [],
+    resources: { gpus: 1, maxSeconds: gpuSecondsHeld, checkpoint: true },
+    labId: null,
+    suiteId,
+    modelId: null,
+    studyId: null,
+    priority: 0,
+    attemptLimit: 3,
+    requestKey: null,
+    account: { kind: 'suite', suiteId },
+    submittedBy: 'bench',
+  };
+  for (let left = jobs; left > 0; left -= jobsAtOnce) {
+    const all = await Promise.all(
+      Array.from({ length: Math.min(left, jobsAtOnce) }, () => submit.execute(job)),
+    );
+    for (const made of all) if (!made.ok) throw new Error(made.error.detail);
   }
   return { suiteId };
 }
