@@ -5,40 +5,28 @@ import type { ClusterState } from './domain/cluster-lifecycle.js';
 import { entitlements } from './domain/entitlements.js';
 import { decayed } from './domain/gpu-seconds.js';
 import { liveUse } from './domain/live-use.js';
-import type { JobKind, RunningJob, Snapshot, SnapshotCluster, WaitingJob } from './domain/snapshot.js';
+import type { RunningJob, Snapshot, SnapshotCluster, WaitingJob } from './domain/snapshot.js';
 import { type CapacityTrust, fullTrust, trustedGpus } from './domain/trusted-capacity.js';
-import { loadEndedShadows, type ShadowColumns, shadowOf } from './load-shadows.js';
+import { loadEndedShadows } from './load-shadows.js';
 import { loadWaiting, type ShapeCursors } from './load-waiting.js';
+import { canLeave, factsOf, msOf, type SnapshotColumns, snapshotColumns } from './snapshot-columns.js';
 
 const live = liveStates.map((state) => `'${state}'`).join(', ');
 
-interface RunningRow extends ShadowColumns {
+interface RunningRow extends SnapshotColumns {
   cluster_id: string;
   job_id: string;
   number: number;
   state: string;
   leaving: boolean;
-  since: Date;
-  kind: JobKind;
-  owner: string;
-  gpus: number;
-  gpu_type: string | null;
-  gpu_memory_mib: number | null;
-  max_seconds: number;
-  checkpointable: boolean;
-  priority: number;
-  submitted_at: Date;
-  seconds_used: number;
+  since_ms: number;
 }
 
 export async function loadClusters(tx: Tx, nowMs: number): Promise<SnapshotCluster[]> {
   const clusters = await readClusters(tx);
   const attempts = await tx.rows<RunningRow>(
     `SELECT a.cluster_id, a.job_id, a.number, a.state, a.preempt_reason IS NOT NULL AS leaving,
-       coalesce(a.running_at, a.offered_at) AS since, j.kind, a.owner, a.gpus, j.gpu_type, j.gpu_memory_mib,
-       j.max_seconds, j.checkpointable, j.priority, j.submitted_at, j.seconds_used,
-       s.job_id IS NOT NULL AS shadowed, s.cluster_id AS shadow_cluster_id, s.started_at AS shadow_started_at,
-       s.served_ms AS shadow_served_ms
+       ${msOf('coalesce(a.running_at, a.offered_at)')} AS since_ms, ${snapshotColumns}
      FROM scheduling.attempt a JOIN scheduling.job j ON j.id = a.job_id
      LEFT JOIN scheduling.shadow s ON s.job_id = a.job_id
      WHERE a.state IN (${live}) ORDER BY a.job_id`,
@@ -88,25 +76,15 @@ export async function readClusters(tx: Tx): Promise<SnapshotCluster[]> {
 }
 
 function runningOf(row: RunningRow, nowMs: number): RunningJob {
-  const preemptible = row.checkpointable && row.kind !== 'serve' && row.state === 'running';
   return {
+    ...factsOf(row),
     jobId: row.job_id,
     attempt: row.number,
-    kind: row.kind,
-    owner: row.owner,
-    gpus: row.gpus,
-    gpuType: row.gpu_type,
-    gpuMemoryMiB: row.gpu_memory_mib,
-    maxSeconds: row.max_seconds,
-    priority: row.priority,
-    submittedMs: row.submitted_at.getTime(),
-    startedMs: row.since.getTime(),
-    servedMs: row.seconds_used * 1000,
+    startedMs: row.since_ms,
     // A runner that is asked to leave saves its state first: nothing of its work is lost.
     savedMs: nowMs,
-    preemptible,
+    preemptible: canLeave(row) && row.state === 'running',
     leaving: row.leaving,
-    ...shadowOf(row),
   };
 }
 

@@ -1,7 +1,8 @@
 import type { Tx } from '@beamtime/platform';
 import { headsOf, type WaitingShape } from './domain/shape.js';
-import type { JobKind, SnapshotCluster, WaitingJob } from './domain/snapshot.js';
-import { type ShadowColumns, shadowOf, shadowsInView } from './load-shadows.js';
+import type { SnapshotCluster, WaitingJob } from './domain/snapshot.js';
+import { shadowsInView } from './load-shadows.js';
+import { canLeave, factsOf, msOf, type SnapshotColumns, snapshotColumns } from './snapshot-columns.js';
 
 /** Shapes looked at in one decision, shared among the owners; what is beyond has its turn in the next decisions. */
 const shapesInAll = 2_000;
@@ -12,25 +13,13 @@ export type ShapeCursors = Map<string, string>;
 
 /** Waiting, and not backing off: the words of the index `job_waiting`. */
 const isWaiting = `state = 'queued' AND retry_at IS NULL`;
-const columns = `w.id, w.kind, w.owner, w.gpus, w.gpu_type, w.gpu_memory_mib, w.max_seconds, w.checkpointable,
-  w.priority, w.submitted_at, w.queued_at, w.seconds_used, w.retry_at`;
-const shadowColumns = `s.job_id IS NOT NULL AS shadowed, s.cluster_id AS shadow_cluster_id,
-  s.started_at AS shadow_started_at, s.served_ms AS shadow_served_ms`;
+const waitingColumns = `j.id, ${msOf('j.queued_at')} AS queued_ms, ${msOf('j.retry_at')} AS retry_ms,
+  ${snapshotColumns}`;
 
-interface WaitingRow extends ShadowColumns {
+interface WaitingRow extends SnapshotColumns {
   id: string;
-  kind: JobKind;
-  owner: string;
-  gpus: number;
-  gpu_type: string | null;
-  gpu_memory_mib: number | null;
-  max_seconds: number;
-  checkpointable: boolean;
-  priority: number;
-  submitted_at: Date;
-  queued_at: Date;
-  seconds_used: number;
-  retry_at: Date | null;
+  queued_ms: number;
+  retry_ms: number | null;
 }
 
 /**
@@ -49,8 +38,8 @@ export async function loadWaiting(
   const owners = await waitingOwners(tx);
   const shapes = await waitingShapes(tx, owners, options.cursors ?? new Map());
   const rows = await tx.rows<WaitingRow>(
-    `SELECT j.*, ${shadowColumns} FROM unnest($1::text[], $2::text[], $3::int[]) AS h (owner, shape, heads),
-       LATERAL (SELECT ${columns} FROM scheduling.job w WHERE ${isWaiting} AND w.owner = h.owner AND w.shape = h.shape
+    `SELECT ${waitingColumns} FROM unnest($1::text[], $2::text[], $3::int[]) AS h (owner, shape, heads),
+       LATERAL (SELECT * FROM scheduling.job w WHERE ${isWaiting} AND w.owner = h.owner AND w.shape = h.shape
          ORDER BY priority DESC, submitted_at, id LIMIT h.heads) j
        LEFT JOIN scheduling.shadow s ON s.job_id = j.id`,
     [
@@ -62,28 +51,19 @@ export async function loadWaiting(
   // The job that is asked for, and those that the schedules of the labs alone run or look at, wherever they stand.
   const known = new Set(rows.map((row) => row.id));
   const more = await tx.rows<WaitingRow>(
-    `SELECT ${columns}, ${shadowColumns}
+    `SELECT ${waitingColumns}
      FROM (SELECT job_id FROM (${shadowsInView}) v UNION SELECT $1::text WHERE $1 IS NOT NULL) e
-     JOIN scheduling.job w ON w.id = e.job_id AND w.state = 'queued'
-     LEFT JOIN scheduling.shadow s ON s.job_id = w.id`,
+     JOIN scheduling.job j ON j.id = e.job_id AND j.state = 'queued'
+     LEFT JOIN scheduling.shadow s ON s.job_id = j.id`,
     [options.asked ?? null],
   );
   rows.push(...more.filter((row) => !known.has(row.id)));
   return rows.map((row) => ({
+    ...factsOf(row),
     jobId: row.id,
-    kind: row.kind,
-    owner: row.owner,
-    gpus: row.gpus,
-    gpuType: row.gpu_type,
-    gpuMemoryMiB: row.gpu_memory_mib,
-    maxSeconds: row.max_seconds,
-    priority: row.priority,
-    preemptible: row.checkpointable && row.kind !== 'serve',
-    submittedMs: row.submitted_at.getTime(),
-    queuedMs: row.queued_at.getTime(),
-    servedMs: row.seconds_used * 1000,
-    ...shadowOf(row),
-    retryAtMs: row.retry_at?.getTime() ?? null,
+    preemptible: canLeave(row),
+    queuedMs: row.queued_ms,
+    retryAtMs: row.retry_ms,
   }));
 }
 

@@ -71,14 +71,19 @@ export class Scheduler implements OnApplicationBootstrap, OnApplicationShutdown 
   }
 
   private async work(leadership: Leadership): Promise<{ close(): Promise<void> }> {
-    const listener: KnockListener = this.knocks.listen('schedule', cycleEveryMs, () => this.turn(leadership));
+    const listener: KnockListener = this.knocks.listen('schedule', cycleEveryMs, async () => {
+      const placed = await this.turn(leadership);
+      // A decision sees the first few of each shape: where some have started, those behind them may as well.
+      if (placed > 0) listener.wake();
+    });
     return Promise.resolve({ close: () => listener.close() });
   }
 
-  private async turn(leadership: Leadership): Promise<void> {
+  /** Answers how many jobs were placed. */
+  private async turn(leadership: Leadership): Promise<number> {
     const restMs = this.lastBeganMs + cycleSpacingMs - performance.now();
     if (restMs > 0) await new Promise((resolve) => setTimeout(resolve, restMs));
-    if (leadership.signal.aborted) return;
+    if (leadership.signal.aborted) return 0;
     this.lastBeganMs = performance.now();
     const end = this.cycleSeconds.startTimer();
     try {
@@ -86,10 +91,12 @@ export class Scheduler implements OnApplicationBootstrap, OnApplicationShutdown 
       for (const [part, ms] of Object.entries(decisions.tookMs)) {
         this.partSeconds.observe({ part }, ms / 1_000);
       }
+      return decisions.place.length;
     } catch (error) {
       // Another leader was elected: its writes stand, ours changed nothing.
       if (!(error instanceof NotLeader)) throw error;
       this.log.info({ epoch: leadership.epoch.toString() }, 'no longer the leader');
+      return 0;
     } finally {
       end();
     }

@@ -29,8 +29,8 @@ export interface WaitingShape {
 export const headsLeast = 4;
 /** First jobs read of a shape, however much is free: the next decision follows within the second. */
 const headsMost = 1_000;
-/** Waiting jobs in one decision. */
-const headsInAll = 8_000;
+/** Waiting jobs in one decision, if there are many shapes: where more could start, the next decision follows at once. */
+const headsInAll = 2_000;
 
 /** How many of the first jobs of each shape a decision has to see, with so many GPUs free. */
 export function headsOf(shapes: readonly WaitingShape[], freeGpus: number): number[] {
