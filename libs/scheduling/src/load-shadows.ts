@@ -1,23 +1,33 @@
 import type { Tx } from '@beamtime/platform';
 import { siloLookAhead } from './domain/shares/shadow-silo.js';
-import type { EndedShadow } from './domain/snapshot.js';
+import type { LoneShadow } from './domain/snapshot.js';
 import { msOf } from './snapshot-columns.js';
 
 /**
- * Ids of the jobs that the schedule of a lab alone would run or look at: a lab alone looks no further down its queue
- * than `siloLookAhead`, so these are few, however many wait.
+ * What the schedules of the labs alone run, or would look at next: a lab alone looks no further down its queue than
+ * `siloLookAhead`, so these are few, however many wait. Owners are found by hops over the index.
  */
-export const shadowsInView = `
-  SELECT job_id FROM scheduling.shadow WHERE started_at IS NOT NULL
-  UNION ALL
-  SELECT w.job_id FROM (SELECT DISTINCT owner FROM scheduling.shadow WHERE started_at IS NULL) o
-  CROSS JOIN LATERAL (
-    SELECT job_id FROM scheduling.shadow s WHERE s.started_at IS NULL AND s.owner = o.owner
-    ORDER BY submitted_at, job_id LIMIT ${siloLookAhead}
-  ) w`;
+const shadowsInView = `
+  WITH RECURSIVE o (owner) AS (
+    (SELECT owner FROM scheduling.shadow WHERE started_at IS NULL ORDER BY owner LIMIT 1)
+    UNION ALL
+    SELECT n.owner FROM o, LATERAL (
+      SELECT owner FROM scheduling.shadow WHERE started_at IS NULL AND owner > o.owner ORDER BY owner LIMIT 1) n
+  ), in_view AS MATERIALIZED (
+    SELECT * FROM scheduling.shadow WHERE started_at IS NOT NULL
+    UNION ALL
+    SELECT w.* FROM o CROSS JOIN LATERAL (
+      SELECT * FROM scheduling.shadow s WHERE s.started_at IS NULL AND s.owner = o.owner
+      ORDER BY submitted_at, job_id LIMIT ${siloLookAhead}
+    ) w
+  )`;
 
-/** Jobs that have ended and still stand in the way of others in the schedule of their lab alone. */
-export async function loadEndedShadows(tx: Tx): Promise<EndedShadow[]> {
+/** The shadows in view, each with how its job stands: it waits, runs, or has ended. */
+export interface ShadowInView extends LoneShadow {
+  readonly isRunning: boolean;
+}
+
+export async function loadShadowsInView(tx: Tx): Promise<ShadowInView[]> {
   const rows = await tx.rows<{
     job_id: string;
     owner: string;
@@ -26,12 +36,13 @@ export async function loadEndedShadows(tx: Tx): Promise<EndedShadow[]> {
     cluster_id: string | null;
     started_ms: number | null;
     served_ms: number;
+    state: string;
     seconds_used: number;
   }>(
-    `SELECT s.job_id, s.owner, s.gpus, ${msOf('s.submitted_at')} AS submitted_ms, s.cluster_id,
-       ${msOf('s.started_at')} AS started_ms, s.served_ms::float8 AS served_ms, j.seconds_used
-     FROM (${shadowsInView}) v JOIN scheduling.shadow s USING (job_id)
-     JOIN scheduling.job j ON j.id = s.job_id AND j.state IN ('succeeded', 'failed', 'cancelled')`,
+    `${shadowsInView}
+     SELECT s.job_id, s.owner, s.gpus, ${msOf('s.submitted_at')} AS submitted_ms, s.cluster_id,
+       ${msOf('s.started_at')} AS started_ms, s.served_ms::float8 AS served_ms, j.state, j.seconds_used
+     FROM in_view s JOIN scheduling.job j ON j.id = s.job_id`,
   );
   return rows.map((row) => ({
     jobId: row.job_id,
@@ -41,6 +52,7 @@ export async function loadEndedShadows(tx: Tx): Promise<EndedShadow[]> {
     clusterId: row.cluster_id,
     startedMs: row.started_ms,
     servedMs: row.served_ms,
-    totalMs: row.seconds_used * 1000,
+    totalMs: row.state === 'queued' || row.state === 'running' ? null : row.seconds_used * 1000,
+    isRunning: row.state === 'running',
   }));
 }

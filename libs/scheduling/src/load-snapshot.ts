@@ -7,7 +7,7 @@ import { decayed } from './domain/gpu-seconds.js';
 import { liveUse } from './domain/live-use.js';
 import type { RunningJob, Snapshot, SnapshotCluster, WaitingJob } from './domain/snapshot.js';
 import { type CapacityTrust, fullTrust, trustedGpus } from './domain/trusted-capacity.js';
-import { loadEndedShadows } from './load-shadows.js';
+import { loadShadowsInView } from './load-shadows.js';
 import { loadWaiting, type ShapeCursors } from './load-waiting.js';
 import { canLeave, factsOf, msOf, type SnapshotColumns, snapshotColumns } from './snapshot-columns.js';
 
@@ -99,7 +99,12 @@ export async function loadSnapshot(
   const clock = await tx.row<{ now: Date }>('SELECT clock_timestamp() AS now');
   const nowMs = clock?.now.getTime() ?? 0;
   const clusters = await loadClusters(tx, nowMs);
-  const heads = await loadWaiting(tx, clusters, options);
+  const shadows = await loadShadowsInView(tx);
+  const owed = shadows.filter(({ startedMs, totalMs }) => startedMs !== null && totalMs === null);
+  const heads = await loadWaiting(tx, clusters, {
+    cursors: options.cursors,
+    also: [...owed.map(({ jobId }) => jobId), ...(options.asked === undefined ? [] : [options.asked])],
+  });
   const declines = await tx.rows<{ job_id: string; cluster_id: string }>(
     'SELECT job_id, cluster_id FROM scheduling.decline WHERE until > now() AND job_id = ANY ($1)',
     [heads.map((job) => job.jobId)],
@@ -108,7 +113,8 @@ export async function loadSnapshot(
   for (const { job_id, cluster_id } of declines)
     avoid.set(job_id, [...(avoid.get(job_id) ?? []), cluster_id]);
   const waiting: WaitingJob[] = heads.map((job) => ({ ...job, avoid: avoid.get(job.jobId) ?? [] }));
-  const endedShadows = await loadEndedShadows(tx);
+  const known = new Set(heads.map((job) => job.jobId));
+  const loneShadows = shadows.filter(({ jobId, isRunning }) => !isRunning && !known.has(jobId));
   const pledges = await tx.rows<{ lab_id: string; gpu_seconds: string }>(
     'SELECT lab_id, gpu_seconds FROM scheduling.pledge',
   );
@@ -128,5 +134,5 @@ export async function loadSnapshot(
     [...waiting.map((job) => job.owner), ...recent.keys()],
     credit,
   );
-  return { snapshot: { clusters, waiting, owners, endedShadows }, nowMs };
+  return { snapshot: { clusters, waiting, owners, loneShadows }, nowMs };
 }

@@ -84,7 +84,7 @@ describe('the waiting jobs of a decision', () => {
       `UPDATE scheduling.job SET retry_at = now() + interval '1 minute' WHERE id = $1`,
       [last],
     );
-    expect((await seen({ asked: last })).has(last)).toBe(true);
+    expect((await seen({ also: [last] })).has(last)).toBe(true);
   });
 
   it('come from every shape in turn when an owner has more than one decision looks at', async () => {

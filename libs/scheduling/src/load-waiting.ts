@@ -1,7 +1,6 @@
 import type { Tx } from '@beamtime/platform';
 import { headsOf, type WaitingShape } from './domain/shape.js';
 import type { SnapshotCluster, WaitingJob } from './domain/snapshot.js';
-import { shadowsInView } from './load-shadows.js';
 import { canLeave, factsOf, msOf, type SnapshotColumns, snapshotColumns } from './snapshot-columns.js';
 
 /** Shapes looked at in one decision, shared among the owners; what is beyond has its turn in the next decisions. */
@@ -28,12 +27,12 @@ interface WaitingRow extends SnapshotColumns {
  * from the number of shapes, not from the length of the queue. Jobs that back off are not read; the sweep puts them
  * back when their time has come.
  *
- * @param asked a job that is to be among them wherever it stands in the queue
+ * @param options.also jobs that are to be among them wherever they stand in the queue
  */
 export async function loadWaiting(
   tx: Tx,
   clusters: readonly SnapshotCluster[],
-  options: { readonly asked?: string | undefined; readonly cursors?: ShapeCursors | undefined } = {},
+  options: { readonly also?: readonly string[]; readonly cursors?: ShapeCursors | undefined } = {},
 ): Promise<Omit<WaitingJob, 'avoid'>[]> {
   const owners = await waitingOwners(tx);
   const shapes = await waitingShapes(tx, owners, options.cursors ?? new Map());
@@ -48,16 +47,18 @@ export async function loadWaiting(
       headsOf(shapes, freeGpusOf(clusters)),
     ],
   );
-  // The job that is asked for, and those that the schedules of the labs alone run or look at, wherever they stand.
+  // Jobs that people ask about, and those that may be owed a place at home, wherever they stand.
   const known = new Set(rows.map((row) => row.id));
-  const more = await tx.rows<WaitingRow>(
-    `SELECT ${waitingColumns}
-     FROM (SELECT job_id FROM (${shadowsInView}) v UNION SELECT $1::text WHERE $1 IS NOT NULL) e
-     JOIN scheduling.job j ON j.id = e.job_id AND j.state = 'queued'
-     LEFT JOIN scheduling.shadow s ON s.job_id = j.id`,
-    [options.asked ?? null],
-  );
-  rows.push(...more.filter((row) => !known.has(row.id)));
+  const more = (options.also ?? []).filter((jobId) => !known.has(jobId));
+  if (more.length > 0) {
+    rows.push(
+      ...(await tx.rows<WaitingRow>(
+        `SELECT ${waitingColumns} FROM scheduling.job j LEFT JOIN scheduling.shadow s ON s.job_id = j.id
+         WHERE j.id = ANY ($1) AND j.state = 'queued'`,
+        [more],
+      )),
+    );
+  }
   return rows.map((row) => ({
     ...factsOf(row),
     jobId: row.id,

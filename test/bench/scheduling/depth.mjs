@@ -36,9 +36,10 @@ export async function measureDepth(servers, floor, { depth, seconds, say }) {
     say(`${floor.filled} jobs wait`);
   }
   // As autovacuum does by itself after a while: the planner has to know the table.
-  await servers.transactor.read.rows('ANALYZE scheduling.job');
+  await servers.transactor.read.rows('ANALYZE scheduling.job, scheduling.shadow');
   await pause(1_000);
   await servers.ask('takeCycles');
+  await servers.takeStatements();
   const doneBefore = floor.done();
   const usageBefore = servers.usage();
   await pause(seconds * 1_000);
@@ -49,7 +50,9 @@ export async function measureDepth(servers, floor, { depth, seconds, say }) {
   const decision = cycles.map((cycle) => cycle.load + cycle.decide + cycle.apply);
   const part = (name) => quantiles(cycles.map((cycle) => cycle[name]));
   const usage = servers.usage();
+  const statements = await servers.takeStatements();
   return {
+    statements,
     depth: row.waiting,
     decisions: cycles.length,
     placed: cycles.reduce((sum, cycle) => sum + cycle.placed, 0),
@@ -102,6 +105,11 @@ async function fill(servers, labs, from, rows) {
          LATERAL (SELECT ($4::text[])[1 + n % array_length($4::text[], 1)] AS lab) l,
          LATERAL (SELECT $5::jsonb->((n / array_length($4::text[], 1)) % jsonb_array_length($5::jsonb)) AS s) x`,
       [JSON.stringify(template), from, rows, labs.map((lab) => lab.labId), JSON.stringify(shapes)],
+    );
+    await tx.rows(
+      `INSERT INTO scheduling.shadow (job_id, owner, gpus, submitted_at)
+       SELECT j.id, j.owner, j.gpus, j.submitted_at FROM scheduling.job j
+       WHERE j.name = 'deep' AND NOT EXISTS (SELECT 1 FROM scheduling.shadow s WHERE s.job_id = j.id)`,
     );
   });
 }

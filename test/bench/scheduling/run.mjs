@@ -118,11 +118,11 @@ async function cycles(options) {
   });
 }
 
-/** Where PostgreSQL's time went, by statement. */
+/** Where PostgreSQL's time went, by statement, for each cycle or decision. */
 function tellStatements(statements, count) {
   if (statements.length === 0) return;
   table(
-    ['ms per cycle', 'calls per cycle', 'rows per cycle', 'WAL bytes per cycle', 'buffers per cycle', 'statement'],
+    ['ms each', 'calls each', 'rows each', 'WAL bytes each', 'buffers each', 'statement'],
     statements.map((one) => [
       f(one.ms / count, 3),
       f(one.calls / count, 3),
@@ -179,6 +179,7 @@ async function depth(options) {
         f(one.postgresPeakMiB, 0),
       ]);
       say(`${wanted}: p99 ${f(one.decision.p99)} ms`);
+      tellStatements(one.statements, one.decisions);
     }
     await endDepth(floor);
     table(

@@ -87,14 +87,17 @@ export interface SnapshotShadow {
   readonly servedMs: number;
 }
 
-/** A job that has ended, and would still run or wait had its lab been alone. */
-export interface EndedShadow extends SnapshotShadow {
+/**
+ * A job that stands in the schedule of its lab alone and is not in the snapshot otherwise: it has ended, or waits
+ * where no decision looks yet.
+ */
+export interface LoneShadow extends SnapshotShadow {
   readonly jobId: string;
   readonly owner: Owner;
   readonly gpus: number;
   readonly submittedMs: number;
-  /** What it really took, ms. */
-  readonly totalMs: number;
+  /** What it really took, ms; null while it has not ended. */
+  readonly totalMs: number | null;
 }
 
 export interface RunningJob extends JobRequest {
@@ -150,5 +153,5 @@ export interface Snapshot {
   readonly waiting: readonly WaitingJob[];
   readonly owners: readonly OwnerUse[];
   /** Absent: none. */
-  readonly endedShadows?: readonly EndedShadow[];
+  readonly loneShadows?: readonly LoneShadow[];
 }

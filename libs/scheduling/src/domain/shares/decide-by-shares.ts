@@ -79,9 +79,9 @@ export class Scene {
       situation.wait(job);
       shadowOf(job, waiting.shadow);
     }
-    for (const ended of policy.guarantee ? (snapshot.endedShadows ?? []) : []) {
-      const shadow = this.shadowJob(ended.jobId, ended, ended.submittedMs, ended, ended.totalMs);
-      shadows.push({ job: null, shadow, owner: ended.owner });
+    for (const lone of policy.guarantee ? (snapshot.loneShadows ?? []) : []) {
+      const shadow = this.shadowJob(lone.jobId, lone, lone.submittedMs, lone, lone.totalMs);
+      shadows.push({ job: null, shadow, owner: lone.owner });
     }
     situation.onShadow = (shadow) => this.moved.add(shadow);
     // What runs there takes its place first, then the queue in its order.

@@ -421,7 +421,7 @@ export class Situation {
     return true;
   }
 
-  /** The shadow of a job that has really ended. */
+  /** The shadow of a job that has really ended, or waits where no decision looks yet. */
   shadowEnded(owner: Owner, shadow: ShadowJob, nowMs: number): boolean {
     const { silo } = this.ownerOf(owner);
     if (silo === null || !silo.couldHold(shadow.gpus)) return false;
