@@ -1,33 +1,68 @@
 import type { Tx } from '@beamtime/platform';
 import { siloLookAhead } from './domain/shares/shadow-silo.js';
-import type { LoneShadow } from './domain/snapshot.js';
+import type { LoneShadow, SnapshotCluster } from './domain/snapshot.js';
 import { msOf } from './snapshot-columns.js';
 
+/** What the schedules of the labs alone run. */
+const running = 'SELECT * FROM scheduling.shadow WHERE started_at IS NOT NULL';
+
 /**
- * What the schedules of the labs alone run, or would look at next: a lab alone looks no further down its queue than
- * `siloLookAhead`, so these are few, however many wait. Owners are found by hops over the index.
+ * What they would look at next: a lab alone looks no further down its queue than `siloLookAhead`, so these are few,
+ * however many wait. Owners are found by hops over the index; those of $1 are left out.
  */
-const shadowsInView = `
-  WITH RECURSIVE o (owner) AS (
-    (SELECT owner FROM scheduling.shadow WHERE started_at IS NULL ORDER BY owner LIMIT 1)
-    UNION ALL
-    SELECT n.owner FROM o, LATERAL (
-      SELECT owner FROM scheduling.shadow WHERE started_at IS NULL AND owner > o.owner ORDER BY owner LIMIT 1) n
-  ), in_view AS MATERIALIZED (
-    SELECT * FROM scheduling.shadow WHERE started_at IS NOT NULL
-    UNION ALL
-    SELECT w.* FROM o CROSS JOIN LATERAL (
-      SELECT * FROM scheduling.shadow s WHERE s.started_at IS NULL AND s.owner = o.owner
-      ORDER BY submitted_at, job_id LIMIT ${siloLookAhead}
-    ) w
-  )`;
+const waiting = `
+  SELECT w.* FROM (
+    WITH RECURSIVE o (owner) AS (
+      (SELECT owner FROM scheduling.shadow WHERE started_at IS NULL ORDER BY owner LIMIT 1)
+      UNION ALL
+      SELECT n.owner FROM o, LATERAL (
+        SELECT owner FROM scheduling.shadow WHERE started_at IS NULL AND owner > o.owner ORDER BY owner LIMIT 1) n
+    ) SELECT owner FROM o WHERE owner <> ALL ($1)
+  ) o CROSS JOIN LATERAL (
+    SELECT * FROM scheduling.shadow s WHERE s.started_at IS NULL AND s.owner = o.owner
+    ORDER BY submitted_at, job_id LIMIT ${siloLookAhead}
+  ) w`;
 
 /** The shadows in view, each with how its job stands: it waits, runs, or has ended. */
 export interface ShadowInView extends LoneShadow {
   readonly isRunning: boolean;
 }
 
-export async function loadShadowsInView(tx: Tx): Promise<ShadowInView[]> {
+/**
+ * The shadows that this decision can move. Those that wait are read of labs where something could start alone by now:
+ * where all GPUs are taken there, and nothing there ends yet, they are left where they are.
+ */
+export async function loadShadowsInView(
+  tx: Tx,
+  clusters: readonly SnapshotCluster[],
+  nowMs: number,
+): Promise<ShadowInView[]> {
+  const started = await readShadows(tx, running);
+  const full = ownersWithoutRoom(clusters, started, nowMs);
+  return [...started, ...(await readShadows(tx, waiting, [full]))];
+}
+
+function ownersWithoutRoom(
+  clusters: readonly SnapshotCluster[],
+  started: readonly ShadowInView[],
+  nowMs: number,
+): string[] {
+  const free = new Map<string, number>();
+  for (const { labId, state, capacity } of clusters) {
+    if (state !== 'retired') free.set(labId, (free.get(labId) ?? 0) + (capacity?.gpus ?? 0));
+  }
+  for (const { owner, gpus, startedMs, servedMs, totalMs } of started) {
+    const endsMs = totalMs === null ? Number.POSITIVE_INFINITY : (startedMs ?? nowMs) + totalMs - servedMs;
+    if (endsMs > nowMs) free.set(owner, (free.get(owner) ?? 0) - gpus);
+  }
+  return [...free].filter(([, gpus]) => gpus <= 0).map(([owner]) => owner);
+}
+
+async function readShadows(
+  tx: Tx,
+  which: string,
+  parameters: readonly unknown[] = [],
+): Promise<ShadowInView[]> {
   const rows = await tx.rows<{
     job_id: string;
     owner: string;
@@ -39,10 +74,10 @@ export async function loadShadowsInView(tx: Tx): Promise<ShadowInView[]> {
     state: string;
     seconds_used: number;
   }>(
-    `${shadowsInView}
-     SELECT s.job_id, s.owner, s.gpus, ${msOf('s.submitted_at')} AS submitted_ms, s.cluster_id,
+    `SELECT s.job_id, s.owner, s.gpus, ${msOf('s.submitted_at')} AS submitted_ms, s.cluster_id,
        ${msOf('s.started_at')} AS started_ms, s.served_ms::float8 AS served_ms, j.state, j.seconds_used
-     FROM in_view s JOIN scheduling.job j ON j.id = s.job_id`,
+     FROM (${which}) s JOIN scheduling.job j ON j.id = s.job_id`,
+    parameters,
   );
   return rows.map((row) => ({
     jobId: row.job_id,

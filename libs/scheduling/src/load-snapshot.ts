@@ -1,15 +1,16 @@
 import type { ClusterInventory, ClusterPolicy } from '@beamtime/contracts';
+import { present } from '@beamtime/kernel';
 import type { Tx } from '@beamtime/platform';
 import { liveStates } from './domain/attempt-lifecycle.js';
 import type { ClusterState } from './domain/cluster-lifecycle.js';
 import { entitlements } from './domain/entitlements.js';
 import { decayed } from './domain/gpu-seconds.js';
 import { liveUse } from './domain/live-use.js';
-import type { RunningJob, Snapshot, SnapshotCluster, WaitingJob } from './domain/snapshot.js';
+import type { LoneShadow, RunningJob, Snapshot, SnapshotCluster } from './domain/snapshot.js';
 import { type CapacityTrust, fullTrust, trustedGpus } from './domain/trusted-capacity.js';
 import { loadShadowsInView } from './load-shadows.js';
 import { loadWaiting, type ShapeCursors } from './load-waiting.js';
-import { canLeave, factsOf, msOf, type SnapshotColumns, snapshotColumns } from './snapshot-columns.js';
+import { canLeave, msOf, type SnapshotColumns, snapshotColumns } from './snapshot-columns.js';
 
 const live = liveStates.map((state) => `'${state}'`).join(', ');
 
@@ -20,13 +21,19 @@ interface RunningRow extends SnapshotColumns {
   state: string;
   leaving: boolean;
   since_ms: number;
+  shadowed: boolean;
+  shadow_cluster_id: string | null;
+  shadow_started_ms: number | null;
+  shadow_served_ms: number | null;
 }
 
 export async function loadClusters(tx: Tx, nowMs: number): Promise<SnapshotCluster[]> {
   const clusters = await readClusters(tx);
   const attempts = await tx.rows<RunningRow>(
     `SELECT a.cluster_id, a.job_id, a.number, a.state, a.preempt_reason IS NOT NULL AS leaving,
-       ${msOf('coalesce(a.running_at, a.offered_at)')} AS since_ms, ${snapshotColumns}
+       ${msOf('coalesce(a.running_at, a.offered_at)')} AS since_ms, ${snapshotColumns},
+       s.job_id IS NOT NULL AS shadowed, s.cluster_id AS shadow_cluster_id,
+       ${msOf('s.started_at')} AS shadow_started_ms, s.served_ms::float8 AS shadow_served_ms
      FROM scheduling.attempt a JOIN scheduling.job j ON j.id = a.job_id
      LEFT JOIN scheduling.shadow s ON s.job_id = a.job_id
      WHERE a.state IN (${live}) ORDER BY a.job_id`,
@@ -77,29 +84,44 @@ export async function readClusters(tx: Tx): Promise<SnapshotCluster[]> {
 
 function runningOf(row: RunningRow, nowMs: number): RunningJob {
   return {
-    ...factsOf(row),
     jobId: row.job_id,
     attempt: row.number,
+    kind: row.kind,
+    owner: row.owner,
+    gpus: row.gpus,
+    gpuType: row.gpu_type,
+    gpuMemoryMiB: row.gpu_memory_mib,
+    maxSeconds: row.max_seconds,
+    priority: row.priority,
+    submittedMs: row.submitted_ms,
+    servedMs: row.seconds_used * 1000,
     startedMs: row.since_ms,
     // A runner that is asked to leave saves its state first: nothing of its work is lost.
     savedMs: nowMs,
     preemptible: canLeave(row) && row.state === 'running',
     leaving: row.leaving,
+    ...(row.shadowed && {
+      shadow: {
+        clusterId: row.shadow_cluster_id,
+        startedMs: row.shadow_started_ms,
+        servedMs: row.shadow_served_ms ?? 0,
+      },
+    }),
   };
 }
 
 /**
- * Everything that a decision depends on, read in one transaction, with the database's clock. Of the waiting jobs only
- * those that it can depend on, see `loadWaiting`, and the one that is asked for.
+ * Everything that a decision depends on, with the database's clock. Needs no transaction: what changes between its
+ * statements could as well change right after them, and offers are compare-and-set. Of the waiting jobs only those that
+ * it can depend on, see `loadWaiting`, and the one that is asked for.
  */
 export async function loadSnapshot(
   tx: Tx,
   options: { readonly asked?: string; readonly cursors?: ShapeCursors } = {},
 ): Promise<{ snapshot: Snapshot; nowMs: number }> {
-  const clock = await tx.row<{ now: Date }>('SELECT clock_timestamp() AS now');
-  const nowMs = clock?.now.getTime() ?? 0;
+  const { nowMs, pledges, used } = await loadStandings(tx);
   const clusters = await loadClusters(tx, nowMs);
-  const shadows = await loadShadowsInView(tx);
+  const shadows = await loadShadowsInView(tx, clusters, nowMs);
   const owed = shadows.filter(({ startedMs, totalMs }) => startedMs !== null && totalMs === null);
   const heads = await loadWaiting(tx, clusters, {
     cursors: options.cursors,
@@ -109,30 +131,50 @@ export async function loadSnapshot(
     'SELECT job_id, cluster_id FROM scheduling.decline WHERE until > now() AND job_id = ANY ($1)',
     [heads.map((job) => job.jobId)],
   );
-  const avoid = new Map<string, string[]>();
-  for (const { job_id, cluster_id } of declines)
-    avoid.set(job_id, [...(avoid.get(job_id) ?? []), cluster_id]);
-  const waiting: WaitingJob[] = heads.map((job) => ({ ...job, avoid: avoid.get(job.jobId) ?? [] }));
-  const known = new Set(heads.map((job) => job.jobId));
-  const loneShadows = shadows.filter(({ jobId, isRunning }) => !isRunning && !known.has(jobId));
-  const pledges = await tx.rows<{ lab_id: string; gpu_seconds: string }>(
-    'SELECT lab_id, gpu_seconds FROM scheduling.pledge',
-  );
-  const used = await tx.rows<{ owner: string; gpu_seconds: number; credit_gpu_seconds: number; as_of: Date }>(
-    'SELECT owner, gpu_seconds, credit_gpu_seconds, as_of FROM scheduling.owner_usage',
-  );
+  const headOf = new Map(heads.map((head) => [head.jobId, head]));
+  for (const { job_id, cluster_id } of declines) headOf.get(job_id)?.avoid.push(cluster_id);
+  const loneShadows: LoneShadow[] = [];
+  for (const shadow of shadows) {
+    const head = headOf.get(shadow.jobId);
+    if (head !== undefined) head.shadow = shadow;
+    else if (!shadow.isRunning) loneShadows.push(shadow);
+  }
   const { recent, credit } = liveUse(clusters, nowMs);
   for (const row of used) {
-    const elapsedMs = nowMs - row.as_of.getTime();
+    const elapsedMs = nowMs - row.as_of_ms;
     recent.set(row.owner, (recent.get(row.owner) ?? 0) + decayed(row.gpu_seconds, elapsedMs));
     credit.set(row.owner, (credit.get(row.owner) ?? 0) + decayed(row.credit_gpu_seconds, elapsedMs));
   }
   const owners = entitlements(
     clusters,
-    pledges.map((p) => ({ labId: p.lab_id, gpuSeconds: Number(p.gpu_seconds) })),
+    pledges,
     recent,
-    [...waiting.map((job) => job.owner), ...recent.keys()],
+    [...new Set(heads.map((job) => job.owner)), ...recent.keys()],
     credit,
   );
-  return { snapshot: { clusters, waiting, owners, loneShadows }, nowMs };
+  return { snapshot: { clusters, waiting: heads, owners, loneShadows }, nowMs };
+}
+
+interface Standings {
+  readonly nowMs: number;
+  readonly pledges: readonly { readonly labId: string; readonly gpuSeconds: number }[];
+  readonly used: readonly {
+    readonly owner: string;
+    readonly gpu_seconds: number;
+    readonly credit_gpu_seconds: number;
+    readonly as_of_ms: number;
+  }[];
+}
+
+/** The database's clock, what labs pledged and what owners used lately, in one round trip. */
+async function loadStandings(tx: Tx): Promise<Standings> {
+  const row = await tx.row<Standings>(
+    `SELECT ${msOf('clock_timestamp()')} AS "nowMs",
+       (SELECT coalesce(json_agg(json_build_object('labId', lab_id, 'gpuSeconds', gpu_seconds)), '[]')
+        FROM scheduling.pledge) AS pledges,
+       (SELECT coalesce(json_agg(json_build_object('owner', owner, 'gpu_seconds', gpu_seconds,
+          'credit_gpu_seconds', credit_gpu_seconds, 'as_of_ms', ${msOf('as_of')})), '[]')
+        FROM scheduling.owner_usage) AS used`,
+  );
+  return present(row, 'an answer of one row');
 }

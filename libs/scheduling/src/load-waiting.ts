@@ -1,7 +1,7 @@
 import type { Tx } from '@beamtime/platform';
 import { headsOf, type WaitingShape } from './domain/shape.js';
-import type { SnapshotCluster, WaitingJob } from './domain/snapshot.js';
-import { canLeave, factsOf, msOf, type SnapshotColumns, snapshotColumns } from './snapshot-columns.js';
+import type { SnapshotCluster, SnapshotShadow, WaitingJob } from './domain/snapshot.js';
+import { canLeave, msOf, type SnapshotColumns, snapshotColumns } from './snapshot-columns.js';
 
 /** Shapes looked at in one decision, shared among the owners; what is beyond has its turn in the next decisions. */
 const shapesInAll = 2_000;
@@ -21,6 +21,12 @@ interface WaitingRow extends SnapshotColumns {
   retry_ms: number | null;
 }
 
+/** A waiting job, without what stands elsewhere: its place in the schedule of its lab alone, and who declined it. */
+export type WaitingHead = Omit<WaitingJob, 'avoid' | 'shadow'> & {
+  avoid: string[];
+  shadow?: SnapshotShadow;
+};
+
 /**
  * The waiting jobs that a decision can depend on: of each owner the first few of each shape, as many as could start
  * with what is free. A gang that finds no room therefore never hides the small jobs behind it, and the cost follows
@@ -33,14 +39,12 @@ export async function loadWaiting(
   tx: Tx,
   clusters: readonly SnapshotCluster[],
   options: { readonly also?: readonly string[]; readonly cursors?: ShapeCursors | undefined } = {},
-): Promise<Omit<WaitingJob, 'avoid'>[]> {
-  const owners = await waitingOwners(tx);
-  const shapes = await waitingShapes(tx, owners, options.cursors ?? new Map());
+): Promise<WaitingHead[]> {
+  const shapes = await waitingShapes(tx, options.cursors ?? new Map());
   const rows = await tx.rows<WaitingRow>(
     `SELECT ${waitingColumns} FROM unnest($1::text[], $2::text[], $3::int[]) AS h (owner, shape, heads),
        LATERAL (SELECT * FROM scheduling.job w WHERE ${isWaiting} AND w.owner = h.owner AND w.shape = h.shape
-         ORDER BY priority DESC, submitted_at, id LIMIT h.heads) j
-       LEFT JOIN scheduling.shadow s ON s.job_id = j.id`,
+         ORDER BY priority DESC, submitted_at, id LIMIT h.heads) j`,
     [
       shapes.map((shape) => shape.owner),
       shapes.map((shape) => shape.shape),
@@ -53,58 +57,63 @@ export async function loadWaiting(
   if (more.length > 0) {
     rows.push(
       ...(await tx.rows<WaitingRow>(
-        `SELECT ${waitingColumns} FROM scheduling.job j LEFT JOIN scheduling.shadow s ON s.job_id = j.id
-         WHERE j.id = ANY ($1) AND j.state = 'queued'`,
+        `SELECT ${waitingColumns} FROM scheduling.job j WHERE j.id = ANY ($1) AND j.state = 'queued'`,
         [more],
       )),
     );
   }
+  // Written out: a decision sees thousands, and copies by spreading cost more than reading them.
   return rows.map((row) => ({
-    ...factsOf(row),
     jobId: row.id,
+    kind: row.kind,
+    owner: row.owner,
+    gpus: row.gpus,
+    gpuType: row.gpu_type,
+    gpuMemoryMiB: row.gpu_memory_mib,
+    maxSeconds: row.max_seconds,
+    priority: row.priority,
+    submittedMs: row.submitted_ms,
+    servedMs: row.seconds_used * 1000,
     preemptible: canLeave(row),
     queuedMs: row.queued_ms,
     retryAtMs: row.retry_ms,
+    avoid: [],
   }));
 }
 
 /** Hops over the index from owner to owner, however many jobs each has. */
-async function waitingOwners(tx: Tx): Promise<string[]> {
-  const rows = await tx.rows<{ owner: string }>(
-    `WITH RECURSIVE o (owner) AS (
-       (SELECT owner FROM scheduling.job WHERE ${isWaiting} ORDER BY owner LIMIT 1)
-       UNION ALL
-       SELECT n.owner FROM o, LATERAL (
-         SELECT owner FROM scheduling.job WHERE ${isWaiting} AND owner > o.owner ORDER BY owner LIMIT 1) n
-     ) SELECT owner FROM o`,
-  );
-  return rows.map((row) => row.owner);
-}
+const waitingOwners = `
+  (SELECT owner FROM scheduling.job WHERE ${isWaiting} ORDER BY owner LIMIT 1)
+  UNION ALL
+  SELECT n.owner FROM o, LATERAL (
+    SELECT owner FROM scheduling.job WHERE ${isWaiting} AND owner > o.owner ORDER BY owner LIMIT 1) n`;
 
-/** Hops from shape to shape of each owner, from where the last decision stopped if there were too many. */
-async function waitingShapes(
-  tx: Tx,
-  owners: readonly string[],
-  cursors: ShapeCursors,
-): Promise<WaitingShape[]> {
-  if (owners.length === 0) return [];
-  const perOwner = Math.max(shapesPerOwnerLeast, Math.floor(shapesInAll / owners.length));
-  const found = await tx.rows<WaitingShape>(
-    `SELECT o.owner, s.shape, s.gpus FROM unnest($1::text[], $2::text[]) AS o (owner, after), LATERAL (
+/**
+ * Hops from shape to shape of each owner, or of the one that is named, from where the last decision stopped if there
+ * were too many.
+ */
+async function waitingShapes(tx: Tx, cursors: ShapeCursors, only?: string): Promise<WaitingShape[]> {
+  const found = await tx.rows<WaitingShape & { of_owners: number }>(
+    `WITH RECURSIVE o (owner) AS (${waitingOwners}), wanted AS MATERIALIZED (
+       SELECT owner FROM o WHERE $3::text IS NULL UNION ALL SELECT $3::text WHERE $3::text IS NOT NULL
+     )
+     SELECT w.owner, s.shape, s.gpus, (SELECT count(*)::int FROM wanted) AS of_owners
+     FROM wanted w LEFT JOIN unnest($1::text[], $2::text[]) AS c (owner, after) ON c.owner = w.owner, LATERAL (
        WITH RECURSIVE s (shape, gpus) AS (
-         (SELECT shape, gpus FROM scheduling.job WHERE ${isWaiting} AND owner = o.owner AND shape > o.after
-          ORDER BY shape LIMIT 1)
+         (SELECT shape, gpus FROM scheduling.job
+          WHERE ${isWaiting} AND owner = w.owner AND shape > coalesce(c.after, '') ORDER BY shape LIMIT 1)
          UNION ALL
          SELECT n.shape, n.gpus FROM s, LATERAL (
-           SELECT shape, gpus FROM scheduling.job WHERE ${isWaiting} AND owner = o.owner AND shape > s.shape
+           SELECT shape, gpus FROM scheduling.job WHERE ${isWaiting} AND owner = w.owner AND shape > s.shape
            ORDER BY shape LIMIT 1) n
-       ) SELECT shape, gpus FROM s LIMIT $3
+       ) SELECT shape, gpus FROM s LIMIT greatest(${shapesPerOwnerLeast}, ${shapesInAll} / (SELECT count(*) FROM wanted))
      ) s`,
-    [owners, owners.map((owner) => cursors.get(owner) ?? ''), perOwner],
+    [[...cursors.keys()], [...cursors.values()], only ?? null],
   );
+  const perOwner = Math.max(shapesPerOwnerLeast, Math.floor(shapesInAll / (found[0]?.of_owners ?? 1)));
   const last = new Map<string, { count: number; shape: string }>();
   for (const { owner, shape } of found) last.set(owner, { count: (last.get(owner)?.count ?? 0) + 1, shape });
-  for (const owner of owners) {
+  for (const owner of new Set([...cursors.keys(), ...last.keys()])) {
     const { count, shape } = last.get(owner) ?? { count: 0, shape: '' };
     if (count < perOwner) cursors.delete(owner);
     else cursors.set(owner, shape);
@@ -135,7 +144,7 @@ export async function positionOf(tx: Tx, jobId: string): Promise<number | null> 
     [jobId],
   );
   if (job === undefined) return null;
-  const shapes = await waitingShapes(tx, [job.owner], new Map());
+  const shapes = await waitingShapes(tx, new Map(), job.owner);
   const row = await tx.row<{ ahead: string | null }>(
     `SELECT sum(higher.jobs + older.jobs) AS ahead FROM unnest($1::text[]) AS s (shape),
        LATERAL (SELECT count(*) AS jobs FROM (SELECT 1 FROM scheduling.job WHERE ${isWaiting} AND owner = $2

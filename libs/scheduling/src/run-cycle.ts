@@ -39,7 +39,7 @@ export class RunCycle {
     const lap = stopwatch();
     await this.sweep.run(leadership);
     const sweep = lap();
-    const { snapshot, nowMs } = await this.transactor.do((tx) => loadSnapshot(tx, { cursors: this.cursors }));
+    const { snapshot, nowMs } = await loadSnapshot(this.transactor.read, { cursors: this.cursors });
     const load = lap();
     const decisions = decide(snapshot, nowMs, Number(leadership.epoch));
     const decided = lap();

@@ -280,7 +280,8 @@ async function enterShadows(tx: Tx, submissions: readonly Submission[]): Promise
   if (ours.length === 0) return;
   await tx.rows(
     `INSERT INTO scheduling.shadow (job_id, owner, gpus, submitted_at)
-     SELECT job_id, owner, gpus, now() FROM unnest($1::text[], $2::text[], $3::int[]) AS e (job_id, owner, gpus)`,
+     SELECT job_id, owner, gpus, now() FROM unnest($1::text[], $2::text[], $3::int[]) AS e (job_id, owner, gpus)
+     WHERE EXISTS (SELECT 1 FROM scheduling.cluster c WHERE c.lab_id = e.owner AND c.state <> 'retired')`,
     [
       ours.map(({ jobId }) => jobId),
       ours.map(({ job }) => ownerOf(job)),

@@ -109,7 +109,10 @@ async function fill(servers, labs, from, rows) {
     await tx.rows(
       `INSERT INTO scheduling.shadow (job_id, owner, gpus, submitted_at)
        SELECT j.id, j.owner, j.gpus, j.submitted_at FROM scheduling.job j
-       WHERE j.name = 'deep' AND NOT EXISTS (SELECT 1 FROM scheduling.shadow s WHERE s.job_id = j.id)`,
+       WHERE j.name = 'deep' AND NOT EXISTS (SELECT 1 FROM scheduling.shadow s WHERE s.job_id = j.id)
+         AND j.owner IN (SELECT lab_id FROM scheduling.cluster)
+         AND j.id >= 'job_' || lpad(translate(to_hex($1::int), 'abcdef', 'ghjkmn'), 26, '0')`,
+      [from],
     );
   });
 }

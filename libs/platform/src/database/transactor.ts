@@ -177,7 +177,8 @@ export class Transactor {
 function isRetriable(error: unknown): boolean {
   return (
     isOutdated(error) ||
-    (error instanceof QueryFailedError && retriable.has(String((error.driverError as { code?: unknown }).code)))
+    (error instanceof QueryFailedError &&
+      retriable.has(String((error.driverError as { code?: unknown }).code)))
   );
 }
 

@@ -26,7 +26,7 @@ export interface WaitingShape {
 }
 
 /** First jobs read of a shape, however little is free: some may be declined, or gone when their offers are made. */
-export const headsLeast = 4;
+export const headsLeast = 3;
 /** First jobs read of a shape, however much is free: the next decision follows within the second. */
 const headsMost = 1_000;
 /** Waiting jobs in one decision, if there are many shapes: where more could start, the next decision follows at once. */

@@ -203,9 +203,10 @@ export class Situation {
   /** Finds the clusters that take such jobs now. */
   private aim(shape: Shape): void {
     const { request } = shape;
+    const asked = { ...request, avoid: [] };
     const takes = this.clusters.filter(
       ({ info }) =>
-        judgeNow(info, { ...request, avoid: [] }, Number.POSITIVE_INFINITY, this.nowMs).fits === 'now' &&
+        judgeNow(info, asked, Number.POSITIVE_INFINITY, this.nowMs).fits === 'now' &&
         (this.policy.reach === 'all' || info.labId === request.owner),
     );
     shape.home = takes.filter(({ info }) => info.labId === request.owner);
