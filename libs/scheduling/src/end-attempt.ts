@@ -5,6 +5,7 @@ import { type AfterAttempt, afterAttempt } from './domain/after-attempt.js';
 import { attemptLifecycle, type EndedAttempt } from './domain/attempt-lifecycle.js';
 import { gpuSecondsOf, usageHalfLifeMs } from './domain/gpu-seconds.js';
 import { jobLifecycle } from './domain/job-lifecycle.js';
+import { leavingCost } from './domain/leaving-cost.js';
 import { shapeOf } from './domain/shape.js';
 import { consortium } from './domain/snapshot.js';
 import { GPU_ACCOUNTS, type GpuAccounts } from './ports.js';
@@ -228,9 +229,11 @@ function moveJobs(tx: Tx, closed: readonly Closed[]): Promise<EndedRow[]> {
   );
 }
 
-function historyOf({ job, attempt, outcome, next }: Closed): HistoryEntry[] {
+function historyOf(closed: Closed): HistoryEntry[] {
+  const { job, attempt, outcome, next } = closed;
   const { actor } = outcome;
   return [
+    ...(outcome.state === 'preempted' ? [costOf(closed)] : []),
     {
       jobId: job.id,
       attempt: attempt.number,
@@ -250,6 +253,26 @@ function historyOf({ job, attempt, outcome, next }: Closed): HistoryEntry[] {
       reason: next.reason,
     },
   ];
+}
+
+/** What leaving costs is charged with the rest of the attempt, and said. */
+function costOf({ job, attempt, gpuSeconds }: Closed): HistoryEntry {
+  const saved = job.resumable_step === null ? null : Number(job.resumable_step);
+  const { lostSteps, lostGpuSeconds } = leavingCost({
+    gpuSeconds,
+    fromStep: Number(attempt.resumed_from_step ?? 0),
+    reachedStep: job.progress?.step ?? null,
+    savedStep: saved,
+  });
+  return {
+    jobId: job.id,
+    attempt: attempt.number,
+    subject: 'note',
+    from: null,
+    to: 'cost-of-leaving',
+    actor: 'scheduler',
+    reason: `its state is ${saved === null ? 'not saved' : `saved at step ${saved}`}: ${lostSteps} steps and ${Math.ceil(lostGpuSeconds)} of its ${gpuSeconds} GPU-seconds are lost`,
+  };
 }
 
 /**

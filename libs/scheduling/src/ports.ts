@@ -63,4 +63,7 @@ export interface LeaseTimes {
 }
 export const LEASE_TIMES = Symbol('LeaseTimes');
 
+/** The policy by which jobs are placed: production's, but for what an operator sets. */
+export const SHARES_POLICY = Symbol('SharesPolicy');
+
 export type { FileEntry };

@@ -2,11 +2,12 @@ import { type Leadership, Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { AgentBell } from './agent-bell.js';
 import { type Decisions, decide, type Placement } from './domain/decide.js';
+import type { SharesPolicy } from './domain/policy.js';
 import { keepShadows } from './keep-shadows.js';
 import { loadSnapshot } from './load-snapshot.js';
 import type { ShapeCursors } from './load-waiting.js';
 import { offerPlacements } from './offer-placements.js';
-import { LEASE_TIMES, type LeaseTimes } from './ports.js';
+import { LEASE_TIMES, type LeaseTimes, SHARES_POLICY } from './ports.js';
 import { preemptAttempts } from './preempt-attempts.js';
 import { Sweep } from './sweep.js';
 
@@ -33,6 +34,7 @@ export class RunCycle {
     @Inject(Sweep) private readonly sweep: Sweep,
     @Inject(AgentBell) private readonly bell: AgentBell,
     @Inject(LEASE_TIMES) private readonly times: LeaseTimes,
+    @Inject(SHARES_POLICY) private readonly policy: SharesPolicy,
   ) {}
 
   async run(leadership: Leadership): Promise<Decisions & { readonly tookMs: CycleTimes }> {
@@ -41,7 +43,7 @@ export class RunCycle {
     const sweep = lap();
     const { snapshot, nowMs } = await loadSnapshot(this.transactor.read, { cursors: this.cursors });
     const load = lap();
-    const decisions = decide(snapshot, nowMs, Number(leadership.epoch));
+    const decisions = decide(snapshot, nowMs, Number(leadership.epoch), this.policy);
     const decided = lap();
     for (let at = 0; at < decisions.place.length; at += placementsPerTransaction) {
       await this.apply(leadership, decisions.place.slice(at, at + placementsPerTransaction));

@@ -11,9 +11,10 @@ import { SyncAgent } from './agent/sync-agent.js';
 import { AgentBell } from './agent-bell.js';
 import { CancelJob } from './cancel-job.js';
 import { ChangeCluster } from './change-cluster.js';
+import { beamtime, type SharesPolicy } from './domain/policy.js';
 import { EndAttempt } from './end-attempt.js';
 import { leaseTimes } from './lease-times.js';
-import { LEASE_TIMES } from './ports.js';
+import { LEASE_TIMES, SHARES_POLICY } from './ports.js';
 import { ClusterViews } from './read/cluster-views.js';
 import { ExplainJob } from './read/explain-job.js';
 import { JobStream } from './read/job-stream.js';
@@ -81,6 +82,14 @@ export class SchedulingModule {
           provide: LEASE_TIMES,
           inject: [CONFIG],
           useFactory: (config: Config) => leaseTimes(config.BEAMTIME_LEASE_TTL_MS),
+        },
+        {
+          provide: SHARES_POLICY,
+          inject: [CONFIG],
+          useFactory: (config: Config): SharesPolicy => ({
+            ...beamtime,
+            minRunMs: config.BEAMTIME_MIN_RUN_MS,
+          }),
         },
         ...useCases,
         ...(options.schedules ? [Scheduler] : []),

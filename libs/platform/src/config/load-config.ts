@@ -48,6 +48,13 @@ export const configSchema = z.object({
     .describe(
       'How long an attempt lives without its agent: shorter recovers sooner, longer bears worse networks',
     ),
+  BEAMTIME_MIN_RUN_MS: z.coerce
+    .number()
+    .int()
+    .min(1_000)
+    .max(24 * 3_600_000)
+    .default(30 * 60_000)
+    .describe('How long an attempt runs before anyone may ask it to save its state and leave'),
   BEAMTIME_GATEWAY_URLS: z
     .string()
     .default('')

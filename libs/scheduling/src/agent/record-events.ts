@@ -57,7 +57,7 @@ export class RecordEvents {
           `${event.model.parameters} parameters, ${event.data.tokens} tokens, ${event.flops} FLOP`,
         );
       case 'resumed':
-        return note('resumed', `from step ${event.fromStep}`);
+        return note('resumed', `from step ${event.fromStep}; ${restartOf(held.attempt)}`);
       case 'tokenizer':
         return note('tokenizer', `${event.vocabSize} tokens, sha256 ${event.sha256}`);
       case 'warning':
@@ -107,6 +107,12 @@ export class RecordEvents {
     ]);
     await keepMetrics(tx, claim, held.attempt.metric_points, progress);
   }
+}
+
+/** What starting again cost: GPUs that were taken and did not compute yet. */
+function restartOf({ accepted_at, gpus }: HeldAttempt['attempt']): string {
+  const seconds = Math.max(0, Date.now() - (accepted_at?.getTime() ?? Date.now())) / 1_000;
+  return `the restart took ${seconds.toFixed(1)} s of ${gpus} GPUs`;
 }
 
 /** One point per step that the runner names, up to a limit per attempt. */

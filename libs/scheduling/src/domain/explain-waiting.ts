@@ -1,5 +1,5 @@
 import { judgeNow, type Verdict, whyNever } from './judge-cluster.js';
-import { beamtime } from './policy.js';
+import { beamtime, type SharesPolicy } from './policy.js';
 import { decideIn, Scene } from './shares/decide-by-shares.js';
 import { isBefore } from './shares/move-by-shares.js';
 import type { ClusterNow, JobNow } from './shares/situation.js';
@@ -36,10 +36,11 @@ export function explainWaiting(
   nowMs: number,
   seed: number,
   jobId: string,
+  policy: SharesPolicy = beamtime,
 ): Waiting | undefined {
   const asked = snapshot.waiting.find((waiting) => waiting.jobId === jobId);
   if (asked === undefined) return undefined;
-  const scene = new Scene(snapshot, nowMs, beamtime);
+  const scene = new Scene(snapshot, nowMs, policy);
   const freeAtFirst = scene.situation.clusters.map(({ free }) => free);
   const { situation } = decideIn(scene, nowMs, seed);
   const job = scene.jobs.get(jobId);

@@ -2,8 +2,10 @@ import type { explainJob, ResponseOf } from '@beamtime/contracts';
 import { Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { explainWaiting } from '../domain/explain-waiting.js';
+import type { SharesPolicy } from '../domain/policy.js';
 import { loadSnapshot } from '../load-snapshot.js';
 import { positionOf } from '../load-waiting.js';
+import { SHARES_POLICY } from '../ports.js';
 import { JobViews } from './job-views.js';
 
 type Explanation = ResponseOf<typeof explainJob>;
@@ -14,6 +16,7 @@ export class ExplainJob {
   constructor(
     @Inject(Transactor) private readonly transactor: Transactor,
     @Inject(JobViews) private readonly jobs: JobViews,
+    @Inject(SHARES_POLICY) private readonly policy: SharesPolicy,
   ) {}
 
   async execute(jobId: string): Promise<Explanation | undefined> {
@@ -31,8 +34,8 @@ export class ExplainJob {
         detail: `It has ${job.state}${job.reason === null ? '' : `: ${job.reason}`}`,
       };
     }
-    const { snapshot, nowMs } = await this.transactor.do((tx) => loadSnapshot(tx, { asked: jobId }));
-    const waiting = explainWaiting(snapshot, nowMs, 0, jobId);
+    const { snapshot, nowMs } = await loadSnapshot(this.transactor.read, { asked: jobId });
+    const waiting = explainWaiting(snapshot, nowMs, 0, jobId, this.policy);
     if (waiting === undefined) {
       return { ...head, code: 'next', detail: 'There is room for it; it starts with the next decision' };
     }

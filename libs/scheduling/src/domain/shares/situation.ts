@@ -419,6 +419,8 @@ export class Situation {
     job.shadow = shadow;
     this.shadowed.set(shadow, job);
     silo.add(shadow, nowMs);
+    // One that runs there since an earlier decision does not move now, and counts all the same.
+    this.heedShadow(job, shadow);
     return true;
   }
 
@@ -437,7 +439,11 @@ export class Situation {
     this.nowMs = Math.max(this.nowMs, nowMs);
     this.onShadow?.(shadow);
     const job = this.shadowed.get(shadow);
-    if (job === undefined || shadow.ended) return;
+    if (job !== undefined) this.heedShadow(job, shadow);
+  }
+
+  private heedShadow(job: JobNow, shadow: ShadowJob): void {
+    if (shadow.ended) return;
     if (job.cluster !== null) {
       const should = this.shouldProtect(job);
       if (should === job.isProtected) return;
