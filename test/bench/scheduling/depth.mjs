@@ -70,7 +70,7 @@ export async function measureDepth(servers, floor, { depth, seconds, say }) {
           usageBefore.postgres.cpuSeconds)) /
       Math.max(1, cycles.length),
     servicePeakMiB: usage.service.peakMiB,
-    postgresPeakMiB: usage.postgres.peakMiB,
+    postgresMiB: usage.postgres.shareMiB,
   };
 }
 

@@ -176,7 +176,7 @@ async function depth(options) {
         String(one.placed),
         f(one.cpuMsPerDecision),
         f(one.servicePeakMiB, 0),
-        f(one.postgresPeakMiB, 0),
+        f(one.postgresMiB, 0),
       ]);
       say(`${wanted}: p99 ${f(one.decision.p99)} ms`);
       tellStatements(one.statements, one.decisions);
@@ -193,8 +193,8 @@ async function depth(options) {
         'sweep (before)',
         'placed',
         'CPU ms per decision, all of service and PostgreSQL',
-        'service MiB',
-        'PostgreSQL MiB',
+        'service, peak MiB',
+        'PostgreSQL, MiB (shared pages once)',
       ],
       rows,
     );

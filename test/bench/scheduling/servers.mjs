@@ -82,7 +82,7 @@ export async function startServers({ leaseTtlMs = 30_000, statements = false, sa
       transactor: new Transactor(dataSource, knocks),
       ask: asker(child),
       close,
-      /** CPU seconds so far and peak memory of the service, of all PostgreSQL processes and of this process. */
+      /** CPU seconds so far, peak memory, and memory now, of the service, of all PostgreSQL processes and of this process. */
       usage: () => ({
         service: usageOf([child.pid]),
         postgres: usageOf(familyOf(postgres.pid)),
@@ -168,6 +168,7 @@ function familyOf(pid) {
 function usageOf(pids) {
   let cpuSeconds = 0;
   let peakMiB = 0;
+  let shareMiB = 0;
   for (const pid of pids) {
     const stat = statOf(pid);
     if (stat === undefined) continue;
@@ -176,9 +177,12 @@ function usageOf(pids) {
     try {
       const status = readFileSync(`/proc/${pid}/status`, 'utf8');
       peakMiB += Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1_024;
+      // Pages that several processes share count once: PostgreSQL's are mostly such.
+      const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+      shareMiB += Number(/^Pss:\s+(\d+)/m.exec(rollup)?.[1] ?? 0) / 1_024;
     } catch {
       // It has ended since.
     }
   }
-  return { cpuSeconds, peakMiB };
+  return { cpuSeconds, peakMiB, shareMiB };
 }

@@ -1,7 +1,7 @@
 /**
  * Holds that end together, as the jobs of a busy scheduler do. A settlement of one hold never changes the answer to
  * that of another, so all that are in order are written by one statement; the others (repeated, refused) go the way of
- * `ledger_settle`, one by one. Per hold this costs a fifth of the loop (docs/benchmarks.md).
+ * `ledger_settle`, one by one.
  */
 export const ledgerSettleAll = `
 CREATE FUNCTION access.ledger_settle_all(commands jsonb, v_now timestamptz) RETURNS jsonb LANGUAGE plpgsql AS $$

@@ -7,7 +7,7 @@ const textsMost = 2_000;
 
 /**
  * Gives names to the statements that come again and again: PostgreSQL then parses and plans each once per connection
- * instead of each time, which was a fifth of its work on the scheduler's hot paths (ADR 42). Callers need not know.
+ * instead of each time (ADR 42). Callers need not know.
  */
 export class StatementNames {
   private readonly uses = new Map<string, number>();

@@ -88,6 +88,22 @@ describe('who is asked to leave', () => {
     expect(preempt[0]?.reason).toContain('lab of ours');
   });
 
+  it('is a guest also when that job would be running there since long before this decision', () => {
+    const since = { clusterId: 'a', startedMs: nowMs - hourMs, servedMs: 0 };
+    const { preempt } = decide(
+      snapshotOf([running('guest', 'lab-b', 4)], [waiting('ours', 'lab-a', 2, { shadow: since })]),
+      nowMs,
+      1,
+    );
+    expect(preempt.map(({ jobId }) => jobId)).toEqual(['guest']);
+  });
+
+  it('is not one that would be running at home as long by now', () => {
+    const since = { clusterId: 'a', startedMs: nowMs - 2 * hourMs, servedMs: 100 * hourMs };
+    const own = running('own', 'lab-a', 4, { servedMs: 100 * hourMs, shadow: since });
+    expect(decide(snapshotOf([own], [waiting('fresh', 'lab-b', 1)]), nowMs, 1).preempt).toEqual([]);
+  });
+
   it('is nobody while enough is being vacated already, and nobody else gets that', () => {
     const guests = [running('guest', 'lab-b', 4, { leaving: true })];
     const queue = [waiting('ours', 'lab-a', 4, { shadow: new4 }), waiting('other', 'lab-b', 1)];
