@@ -41,6 +41,7 @@ export async function loadWaiting(
   options: { readonly also?: readonly string[]; readonly cursors?: ShapeCursors | undefined } = {},
 ): Promise<WaitingHead[]> {
   const shapes = await waitingShapes(tx, options.cursors ?? new Map());
+  const free = freeGpusOf(clusters);
   const rows = await tx.rows<WaitingRow>(
     `SELECT ${waitingColumns} FROM unnest($1::text[], $2::text[], $3::int[]) AS h (owner, shape, heads),
        LATERAL (SELECT * FROM scheduling.job w WHERE ${isWaiting} AND w.owner = h.owner AND w.shape = h.shape
@@ -48,7 +49,7 @@ export async function loadWaiting(
     [
       shapes.map((shape) => shape.owner),
       shapes.map((shape) => shape.shape),
-      headsOf(shapes, freeGpusOf(clusters)),
+      headsOf(shapes, free.inAll, free.inOne),
     ],
   );
   // Jobs that people ask about, and those that may be owed a place at home, wherever they stand.
@@ -121,14 +122,17 @@ async function waitingShapes(tx: Tx, cursors: ShapeCursors, only?: string): Prom
   return found;
 }
 
-function freeGpusOf(clusters: readonly SnapshotCluster[]): number {
-  let free = 0;
+/** Free GPUs of the active clusters, in all and at most in one. */
+function freeGpusOf(clusters: readonly SnapshotCluster[]): { inAll: number; inOne: number } {
+  let [inAll, inOne] = [0, 0];
   for (const { state, capacity, busyGpus } of clusters) {
     if (state !== 'active' || capacity === null) continue;
     const busy = Object.values(busyGpus).reduce((sum, gpus) => sum + gpus, 0);
-    free += Math.max(0, capacity.gpus - busy);
+    const free = Math.max(0, capacity.gpus - busy);
+    inAll += free;
+    inOne = Math.max(inOne, free);
   }
-  return free;
+  return { inAll, inOne };
 }
 
 /** Positions beyond this are not counted further: the answer is this much, or more. */

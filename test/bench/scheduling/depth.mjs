@@ -35,8 +35,9 @@ export async function measureDepth(servers, floor, { depth, seconds, say }) {
     floor.filled += rows;
     say(`${floor.filled} jobs wait`);
   }
-  // As autovacuum does by itself after a while: the planner has to know the table.
-  await servers.transactor.read.rows('ANALYZE scheduling.job, scheduling.shadow');
+  // What autovacuum and the checkpointer would do within the next minutes, since no queue grows that fast otherwise.
+  await servers.maintain('VACUUM (ANALYZE) scheduling.job, scheduling.shadow');
+  await servers.maintain('CHECKPOINT');
   await pause(1_000);
   await servers.ask('takeCycles');
   await servers.takeStatements();

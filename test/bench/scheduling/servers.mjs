@@ -82,6 +82,17 @@ export async function startServers({ leaseTtlMs = 30_000, statements = false, sa
       transactor: new Transactor(dataSource, knocks),
       ask: asker(child),
       close,
+      /** Runs one statement however long it takes, outside a transaction. */
+      maintain: async (statement) => {
+        const runner = dataSource.createQueryRunner();
+        try {
+          await runner.query('SET statement_timeout = 0');
+          await runner.query(statement);
+          await runner.query('RESET statement_timeout');
+        } finally {
+          await runner.release();
+        }
+      },
       /** CPU seconds so far, peak memory, and memory now, of the service, of all PostgreSQL processes and of this process. */
       usage: () => ({
         service: usageOf([child.pid]),

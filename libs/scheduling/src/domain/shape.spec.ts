@@ -70,5 +70,8 @@ describe('jobs of one shape and owner', () => {
     expect(headsOf([{ ...shape, gpus: 1 }], 1_000_000)).toEqual([1_000]);
     const many = Array.from({ length: 4_000 }, () => ({ ...shape, gpus: 1 }));
     expect(headsOf(many, 1_000_000).reduce((sum, heads) => sum + heads, 0)).toBe(4_000 * headsLeast);
+    // Where there is no room for any of them, each of many still has one seen, and each of a few as many as otherwise.
+    expect(new Set(headsOf(many, 100, 0))).toEqual(new Set([1]));
+    expect(headsOf([shape, { ...shape, gpus: 8 }], 12, 6)).toEqual([headsLeast + 3, headsLeast]);
   });
 });

@@ -32,8 +32,24 @@ const headsMost = 1_000;
 /** Waiting jobs in one decision, if there are many shapes: where more could start, the next decision follows at once. */
 const headsInAll = 2_000;
 
-/** How many of the first jobs of each shape a decision has to see, with so many GPUs free. */
-export function headsOf(shapes: readonly WaitingShape[], freeGpus: number): number[] {
-  const most = Math.max(headsLeast, Math.min(headsMost, Math.floor(headsInAll / Math.max(1, shapes.length))));
-  return shapes.map(({ gpus }) => Math.min(most, headsLeast + Math.floor(Math.max(0, freeGpus) / gpus)));
+/** Of shapes that find no room at present, if there are many: each has its first job seen, for whom room can be made. */
+const headsWithoutRoomInAll = 600;
+
+/**
+ * How many of the first jobs of each shape a decision has to see, with so many GPUs free, and so many of them in one
+ * cluster at most.
+ */
+export function headsOf(
+  shapes: readonly WaitingShape[],
+  freeGpus: number,
+  freeInOneCluster = freeGpus,
+): number[] {
+  const count = Math.max(1, shapes.length);
+  const most = Math.max(headsLeast, Math.min(headsMost, Math.floor(headsInAll / count)));
+  const withoutRoom = Math.max(1, Math.min(headsLeast, Math.floor(headsWithoutRoomInAll / count)));
+  return shapes.map(({ gpus }) =>
+    gpus > freeInOneCluster
+      ? withoutRoom
+      : Math.min(most, headsLeast + Math.floor(Math.max(0, freeGpus) / gpus)),
+  );
 }
