@@ -1,4 +1,5 @@
 import type { Tx } from '@beamtime/platform';
+import { Injectable } from '@nestjs/common';
 import { whyNever } from './domain/judge-cluster.js';
 import type { JobRequest, SnapshotCluster } from './domain/snapshot.js';
 import { readClusters } from './load-snapshot.js';
@@ -7,9 +8,15 @@ import { readClusters } from './load-snapshot.js';
 const believedMs = 1_000;
 
 /** Whether some cluster could ever run a job, asked with every submission. */
+@Injectable()
 export class KnownClusters {
   private clusters: readonly SnapshotCluster[] = [];
   private readAtMs = Number.NEGATIVE_INFINITY;
+
+  /** A cluster has turned out to have less than was believed: the next submission looks again. */
+  forget(): void {
+    this.readAtMs = Number.NEGATIVE_INFINITY;
+  }
 
   /** Why no cluster could, or null when one could. */
   async whyNever(tx: Tx, job: JobRequest): Promise<string | null> {

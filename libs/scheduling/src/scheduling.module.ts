@@ -13,6 +13,7 @@ import { CancelJob } from './cancel-job.js';
 import { ChangeCluster } from './change-cluster.js';
 import { beamtime, type SharesPolicy } from './domain/policy.js';
 import { EndAttempt } from './end-attempt.js';
+import { KnownClusters } from './known-clusters.js';
 import { leaseTimes } from './lease-times.js';
 import { LEASE_TIMES, SHARES_POLICY } from './ports.js';
 import { ClusterViews } from './read/cluster-views.js';
@@ -42,6 +43,7 @@ export interface SchedulingOptions {
 
 const useCases = [
   AgentBell,
+  KnownClusters,
   EndAttempt,
   SubmitJob,
   CancelJob,

@@ -71,13 +71,13 @@ const bytesPerSubmission = 65_536;
 /** Puts jobs into the queue, with their GPU-seconds held, or says at once why one can never run. */
 @Injectable()
 export class SubmitJob {
-  private readonly clusters = new KnownClusters();
   private readonly limit = new QueueLimit();
   private readonly together: GroupCommit<Submission, Submitted>;
 
   constructor(
     @Inject(Transactor) private readonly transactor: Transactor,
     @Inject(GPU_ACCOUNTS) private readonly accounts: GpuAccounts,
+    @Inject(KnownClusters) private readonly clusters: KnownClusters,
   ) {
     this.together = new GroupCommit({
       commit: (submissions) => this.transactor.do((tx) => this.submitAll(tx, submissions)),

@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { type AttemptState, attemptLifecycle, isHeld, isLive } from '../domain/attempt-lifecycle.js';
 import { type AttemptEnd, type AttemptOutcome, EndAttempt } from '../end-attempt.js';
 import { GroupCommit } from '../group-commit.js';
+import { KnownClusters } from '../known-clusters.js';
 import { JOB_FILES, type JobFiles, LEASE_TIMES, type LeaseTimes } from '../ports.js';
 import {
   type AttemptRecord,
@@ -79,6 +80,7 @@ export class AdvanceAttempts {
     @Inject(JOB_FILES) private readonly files: JobFiles,
     @Inject(LEASE_TIMES) private readonly times: LeaseTimes,
     @Inject(LOGGER) private readonly log: Logger,
+    @Inject(KnownClusters) private readonly clusters: KnownClusters,
   ) {
     this.together = new GroupCommit({
       commit: (sayings) => this.commit(sayings),
@@ -145,6 +147,7 @@ export class AdvanceAttempts {
     for (const { clusterId, gpus } of short) {
       await this.transactor.do((tx) => doubtCapacity(tx, clusterId, gpus));
     }
+    if (short.length > 0) this.clusters.forget();
     return Promise.all(
       decided.map(async (heard): Promise<Heard> => {
         if (!heard.ok) return heard;
