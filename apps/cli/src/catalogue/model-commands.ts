@@ -1,7 +1,6 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import {
-  listEvaluations,
   listModels,
   listNeighbours,
   listRevisionFiles,
@@ -20,8 +19,10 @@ import { examples } from '../core/examples.js';
 import { formatFields, formatTable } from '../core/format-table.js';
 import { CheckFailed, UsageError } from '../core/usage-error.js';
 import { formatQuantity } from '../suites/format-quantity.js';
+import { allCorpora } from './corpus-commands.js';
 import { importFolder } from './import-folder.js';
 import { type HubImportOptions, importFromHub, isHubId } from './import-hub.js';
+import { describeEvaluations, flattenEvaluations, readEvaluations } from './list-evaluations.js';
 import { verifyFolder, verifyPublished } from './verify-model.js';
 
 export function registerModelCommands(program: Command, io: CliIo): void {
@@ -98,27 +99,19 @@ export function registerModelCommands(program: Command, io: CliIo): void {
   examples(
     model
       .command('evaluations')
-      .description('what evaluations of a model found')
+      .description(
+        'what evaluations of a model found, with intervals and what the numbers were computed with',
+      )
       .argument('<model>', 'its name or id')
-      .action(async (ref: string) => {
-        const { items } = await io
-          .client()
-          .call(listEvaluations, { params: { model: ref }, query: { limit: 500 } });
-        io.show(items, () =>
-          formatTable(
-            ['revision', 'tasks', 'study', 'dtype and device', 'at'],
-            items.map((one) => [
-              one.revision,
-              one.results.map((result) => result.task).join(', '),
-              one.studyId,
-              one.receipt === null ? null : `${one.receipt.dtype}, ${one.receipt.device}`,
-              one.reportedAt,
-            ]),
-            'No evaluations yet: beamtime study create --help',
-          ),
-        );
+      .option('--heads', 'every head, not only the highest of each kind')
+      .action(async (ref: string, { heads }: { heads?: boolean }) => {
+        const client = io.client();
+        const found = await readEvaluations(client, ref);
+        const evaluations = flattenEvaluations(found, await allCorpora(client));
+        io.show(evaluations, () => describeEvaluations(evaluations, heads === true));
       }),
-    'model evaluations udhr-neox-160k-deu-s1 --json',
+    'model evaluations udhr-neox-160k-deu-s1',
+    `model evaluations udhr-neox-160k-deu-s1 --json | jq '.numbers[] | select(.metric == "accuracy")'`,
   );
 
   examples(
