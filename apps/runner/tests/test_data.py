@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from beamtime_runner import corpus
+from beamtime_runner import corpus, words
 from beamtime_runner.batches import batch_sha256, batches_of_manifest
 from beamtime_runner.corpus import END_OF_TEXT, read_pieces, tokenise
 from beamtime_runner.encode import Encoder
@@ -85,6 +86,37 @@ def test_pieces_add_up_to_the_text(tmp_path_factory: pytest.TempPathFactory, tex
         assert "".join(part.text for part in after) == text.encode()[piece.end :].decode()
 
 
+@given(st.text(st.sampled_from("ab\né日🙂"), max_size=200), st.sampled_from([4, 8, 33]), st.sampled_from([1, 7, 1000]))
+@settings(max_examples=300, deadline=None)
+def test_a_piece_is_as_many_lines_as_fit(
+    tmp_path_factory: pytest.TempPathFactory, text: str, fits: int, read: int
+) -> None:
+    path = tmp_path_factory.mktemp("pieces") / "text.txt"
+    path.write_bytes(text.encode())
+    expected, pending = [], b""
+    with path.open("rb") as file:  # line by line, which is slow but plain
+        while True:
+            line = file.readline(fits)
+            if not line or len(pending) + len(line) > fits:
+                piece = pending.decode(errors="ignore")
+                expected.append(piece)
+                pending = pending[len(piece.encode()) :]
+            if not line:
+                break
+            pending += line
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpus, "PIECE_BYTES", fits)
+        patch.setattr(corpus, "READ_BYTES", read)
+        assert [piece.text for piece in read_pieces(path, "text", "x")] == [piece for piece in expected if piece]
+
+
+def test_a_zero_byte_after_a_character_that_was_cut_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes("日".encode() * corpus.PIECE_BYTES + b"\0" + "日".encode() * corpus.PIECE_BYTES)
+    with pytest.raises(Refused, match=f"byte {3 * corpus.PIECE_BYTES} is a zero byte"):
+        list(read_pieces(path, "text", "x"))
+
+
 @pytest.mark.parametrize("kind", ["bpe", "unigram", "byte"])
 def test_a_tokenizer_is_the_same_each_time_and_loses_nothing(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
@@ -112,6 +144,7 @@ TRICKY = [
     "  ",
     "<|endoftext|>",
     "'ll",
+    *("x" * length for length in (6, 7, 14, 15, 16, 30, 31, 32, 191, 192, 193)),
 ]
 
 
@@ -133,6 +166,18 @@ def test_remembered_words_give_the_ids_of_the_tokenizer(small_tokenizers: list[A
         theirs = [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
         for _ in range(2):  # words that are new, and words that are known
             assert [np.frombuffer(ids, "<u2").tolist() for ids in encoder.encode(texts)] == theirs
+
+
+def test_words_are_forgotten_when_they_are_too_many(
+    small_tokenizers: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "WORDS_MAX", 500)
+    encoder = Encoder(small_tokenizers[0], "uint16")
+    for seed in range(6):
+        draw = random.Random(seed)
+        texts = [" ".join(str(draw.randrange(10 ** draw.randrange(1, 40))) for _ in range(300)) for _ in range(2)]
+        theirs = [encoding.ids for encoding in small_tokenizers[0].encode_batch(texts, add_special_tokens=False)]
+        assert [np.frombuffer(ids, "<u2").tolist() for ids in encoder.encode(texts)] == theirs
 
 
 def test_a_tokenizer_that_cuts_otherwise_is_asked_for_whole_texts(small_tokenizers: list[Any]) -> None:

@@ -40,6 +40,15 @@ def write_text(path: Path, size: int) -> None:
             left -= max(1, len(block))
 
 
+def place_text(text: Path, path: Path, size: int) -> None:
+    """The beginning of a text as a file of its own, or the whole of it by a link."""
+    if size == text.stat().st_size:
+        path.symlink_to(text.resolve())
+        return
+    with text.open("rb") as source, path.open("wb") as file:  # cut between two characters
+        file.write(source.read(size).decode(errors="ignore").encode())
+
+
 def start(workdir: Path, threads: int) -> subprocess.Popen[str]:
     job = {
         "schema": "beamtime.runner-job/1",
@@ -124,14 +133,18 @@ def main() -> None:
     parser.add_argument("--kill-at", type=float, default=0.5, help="part of the text after which SIGKILL is sent")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--scratch", type=Path, help="where the text goes; by default the folder for temporary files")
+    parser.add_argument("--text", type=Path, help="a text that is there already, all of it, instead of one made up")
     choice = parser.parse_args()
-    size = round(choice.gigabytes * 1e9)
+    size = choice.text.stat().st_size if choice.text else round(choice.gigabytes * 1e9)
     with tempfile.TemporaryDirectory(dir=choice.scratch, prefix="beamtime-tokenise-") as scratch:
         small, large = Path(scratch) / "small", Path(scratch) / "large"
         rows = {}
         for folder, amount in ((small, min(size, BASELINE_BYTES)), (large, size)):
             folder.mkdir()
-            write_text(folder / "text.txt", amount)
+            if choice.text:
+                place_text(choice.text, folder / "text.txt", amount)
+            else:
+                write_text(folder / "text.txt", amount)
         rows["undisturbed, the beginning"] = follow(small, min(size, BASELINE_BYTES), None, choice.threads)
         shutil.rmtree(small)
         rows["killed"] = follow(large, size, choice.kill_at, choice.threads)

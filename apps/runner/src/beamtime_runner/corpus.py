@@ -25,6 +25,7 @@ from .shards import ShardReader, damage_of, width_of
 END_OF_TEXT = "<|endoftext|>"
 MASK = "<|mask|>"
 PIECE_BYTES = 16 * 1024
+READ_BYTES = 1024 * 1024
 BLOCK_PIECES = 32
 SHARD_TEXT_BYTES = 32 * 1024 * 1024
 DOCUMENT_BYTES_MAX = 64 * 1024 * 1024  # one line of JSON is held in memory
@@ -78,31 +79,38 @@ def read_pieces(path: Path, text_format: str, corpus_id: str, start: int = 0) ->
 
 
 def _read_text(file: Any, corpus_id: str, start: int) -> Iterator[Piece]:
-    at, pending = start, b""
+    """Pieces of whole lines, as many as fit; a longer line is cut after PIECE_BYTES."""
+    data, data_at, is_all = b"", start, False
+    at = line_at = start  # of the piece, and of its first line: a character cut in two is left before it
     while True:
-        line = file.readline(PIECE_BYTES)
-        if not line or len(pending) + len(line) > PIECE_BYTES:
-            text = _decode(pending, at, corpus_id, more=bool(line))
-            used = len(text.encode())
-            if used:
-                yield Piece(text, at == 0, at + used)
-            at, pending = at + used, pending[used:]
-        if not line:
+        while not is_all and len(data) <= line_at + PIECE_BYTES - data_at:
+            more = file.read(READ_BYTES)
+            data, data_at, is_all = data[at - data_at :] + more, at, not more
+        text_end = data_at + len(data)
+        if at == text_end:
             return
-        pending += line
+        end = data_at + 1 + data.rfind(b"\n", line_at - data_at, at + PIECE_BYTES - data_at)
+        if is_all and text_end <= at + PIECE_BYTES:
+            end = text_end
+        elif end == data_at:  # no line ends in time
+            newline = data.find(b"\n", line_at - data_at, line_at + PIECE_BYTES - data_at)
+            end = min(text_end, line_at + PIECE_BYTES if newline < 0 else data_at + newline + 1)
+        text, used = _decode(data[at - data_at : end - data_at], at, corpus_id, more=end < text_end)
+        yield Piece(text, at == 0, at + used)
+        at, line_at = at + used, end
 
 
-def _decode(data: bytes, at: int, corpus_id: str, more: bool) -> str:
-    """As text; a character that the piece's end cuts in two is left for the next piece."""
+def _decode(data: bytes, at: int, corpus_id: str, more: bool) -> tuple[str, int]:
+    """As text, and its bytes; a character that the piece's end cuts in two is left for the next piece."""
     try:
-        text = data.decode("utf-8")
+        text, used = data.decode("utf-8"), len(data)
     except UnicodeDecodeError as error:
-        if more and error.reason == "unexpected end of data" and error.start > 0:
-            return data[: error.start].decode("utf-8")
-        raise _not_text(corpus_id, at + error.start, "not UTF-8") from error
+        if not (more and error.reason == "unexpected end of data" and error.start > 0):
+            raise _not_text(corpus_id, at + error.start, "not UTF-8") from error
+        text, used = data[: error.start].decode("utf-8"), error.start
     if "\0" in text:
         raise _not_text(corpus_id, at + data.index(b"\0"), "a zero byte, as binary files have")
-    return text
+    return text, used
 
 
 def _not_text(corpus_id: str, at: int, what: str) -> Refused:
