@@ -4,7 +4,9 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { createApiClient, ProblemError } from '@beamtime/contracts';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { noRunner, type SuiteChange, SuiteJourney } from './suite-journey.js';
 
 const program = fileURLToPath(new URL('../../apps/facility/dist/main.js', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'beamtime-facility-'));
@@ -117,6 +119,125 @@ describe('the facility as one program', () => {
     expect(said.trim()).toMatch(/^[^\n]* is in use by process \d+: [^\n]*$/);
     expect(code).toBe(78);
   });
+
+  describe.skipIf(noRunner !== null)(
+    'trains and evaluates a suite with the real runner',
+    { timeout: 240_000 },
+    () => {
+      let journey: SuiteJourney;
+      beforeAll(async () => {
+        journey = new SuiteJourney(createApiClient(url).as(await logInByFile()), url, folder);
+        await journey.begin();
+      }, 120_000);
+      afterAll(() => journey.end());
+
+      it('whose omitted options are in the catalogue as the runs resolved them', async () => {
+        const planned = await journey.model('omitted-neox-s-eng-s1');
+        expect(planned).toMatchObject({ state: 'planned', factors: { beta2: null, gradientClip: null } });
+        await journey.train();
+        for (const [name, size, layers, seed] of [
+          ['omitted-neox-s-eng-s1', 's', 1, 1],
+          ['omitted-neox-s-eng-s2', 's', 1, 2],
+          ['omitted-neox-m-eng-s2', 'm', 2, 2],
+        ] as const) {
+          const { state, lastStep, factors, provenance } = await journey.model(name);
+          expect([name, state, lastStep]).toEqual([name, 'ready', 40]);
+          const used = {
+            schedule: 'cosine',
+            warmupSteps: 0,
+            weightDecay: 0.1,
+            minimumLearningRateRatio: 0.1,
+            beta1: 0.9,
+            beta2: 0.95,
+            epsilon: 1e-8,
+            gradientClip: 1,
+            dtype: 'float32',
+          };
+          const shape = {
+            layers,
+            intermediateSize: 64,
+            vocabSize: 258,
+            tieEmbeddings: false,
+            objective: 'causal',
+          };
+          expect(factors).toMatchObject({ ...used, ...shape, size, tokenizerKind: 'byte' });
+          expect(factors).toMatchObject({ initialisationSeed: seed, dataOrderSeed: 1, tokens: 40 * 4 * 32 });
+          expect(provenance.resolved).toMatchObject({ training: used, model: shape });
+        }
+      });
+
+      it('whose models are neighbours by one factor, while sets that mix two are named as confounded', async () => {
+        expect(await journey.neighbours('omitted-neox-s-eng-s2')).toEqual([
+          ['omitted-neox-m-eng-s2', 'ready', 'size', 's', 'm'],
+          ['omitted-neox-s-eng-s1', 'ready', 'initialisationSeed', '2', '1'],
+        ]);
+        const mixed = ['initialisationSeed', 'size'];
+        const trained = await journey.confounding(['omitted-neox-s-eng-s1', 'omitted-neox-m-eng-s2']);
+        expect([...trained.unanswerable].sort()).toEqual(mixed);
+        const designed = (
+          await journey.plan([
+            { size: 's', initialisationSeed: 2 },
+            { size: 'm', initialisationSeed: 1 },
+          ])
+        ).confounding;
+        expect([...designed.unanswerable].sort()).toEqual(mixed);
+        expect(designed.factors.find((one) => one.factor === 'size')?.confoundedWith).toEqual([
+          'initialisationSeed',
+        ]);
+      });
+
+      it('refuses a bad design by the name of its field, before there is a job', async () => {
+        const refused = async (change: SuiteChange) => {
+          try {
+            await journey.plan([], change);
+          } catch (error) {
+            if (error instanceof ProblemError) return error.problem.detail;
+          }
+          return 'not refused';
+        };
+        const hundred = Array.from({ length: 100 }, (_, i) => i + 1);
+        const s = { name: 's', layers: 1, hiddenSize: 16, heads: 2 };
+        expect(await refused({ family: ['gpt-9' as 'gpt2'] })).toMatch(/factors\.family/);
+        expect(await refused({ size: [{ ...s, heads: 3 }] })).toMatch(/^factors\.size\[0\]\.heads: 3 heads/);
+        expect(
+          await refused({ initialisationSeed: hundred, dataOrderSeed: hundred, steps: hundred }),
+        ).toMatch(/^factors: the grid has 2,000,000 cells/);
+        expect(await journey.trainTooManyTokens()).toMatch(
+          /^factors\.tokenizer\[0\]\.vocabSize: 999,999 tokens/,
+        );
+      });
+
+      it('and one of them on minimal pairs at every revision, shown with interval and receipt', async () => {
+        const name = 'omitted-neox-s-eng-s1';
+        const found = await journey.evaluate(name);
+        expect(found.map((one) => one.revision)).toEqual(['step0', 'step40']);
+        const { weightsSha256 } = await journey.lastRevision(name);
+        for (const { results, receipt } of found) {
+          expect(results.map((one) => one.task).sort()).toEqual([
+            'bitsPerByte',
+            'headScores',
+            'minimalPairs',
+          ]);
+          expect(receipt).toMatchObject({
+            dtype: 'float32',
+            device: expect.stringMatching(/^cpu/),
+            threads: 1,
+          });
+        }
+        expect(found[1]?.receipt?.weightsSha256).toBe(weightsSha256);
+        // After forty steps the bytes of the text are likelier than bytes that it never has.
+        expect(found[1]?.results.find((one) => one.task === 'minimalPairs')).toMatchObject({
+          pairs: 20,
+          accuracy: { value: 1, low: 1, high: 1, level: 0.95 },
+        });
+        const said = journey.beamtime('model', 'evaluations', name);
+        expect(said).toMatch(
+          /step40 +accuracy +agreement \(eng\) +1\.0000 +1\.0000 to 1\.0000 \(95 %\) +20 pairs/,
+        );
+        expect(said).toContain(`weights sha256, step40  ${weightsSha256}`);
+      });
+    },
+  );
 
   it('keeps what was decided when it is killed, and leaves no process behind when it is stopped', async () => {
     const token = await logInByFile();

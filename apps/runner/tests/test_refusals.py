@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,6 +48,8 @@ def with_path(path: str, value: Any) -> dict[str, Any]:
         ("training.steps", 10**9, "training.steps"),
         ("training.learningRate", -1, "training.learningRate"),
         ("training.learningRate", "fast", "training.learningRate"),
+        ("training.learningRate", math.nan, "training.learningRate"),
+        ("data.mix", {"made-up": math.inf}, "data.mix.made-up"),
         ("training.microBatchSequences", 3, "training.microBatchSequences"),
         ("training.warmupSteps", 25, "training.warmupSteps"),
         ("training.maskProbability", 0.2, "training.maskProbability"),

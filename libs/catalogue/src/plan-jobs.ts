@@ -7,7 +7,14 @@ import type {
 } from '@beamtime/contracts';
 import { err, ok, type Problem, problem, type Result } from '@beamtime/kernel';
 import { Transactor, type Tx } from '@beamtime/platform';
-import { type Cell, estimateCell, expandSuite, trainingCorpora, trainingJobFile } from '@beamtime/suites';
+import {
+  type Cell,
+  estimateCell,
+  expandSuite,
+  faultOfVocabulary,
+  trainingCorpora,
+  trainingJobFile,
+} from '@beamtime/suites';
 import { Inject, Injectable } from '@nestjs/common';
 import type { CorpusFormat } from './domain/check-lines.js';
 import { noModel } from './find-models.js';
@@ -36,7 +43,7 @@ export interface PlannedJob {
 }
 
 export type PlanProblem = Problem<
-  'resource.not-found' | 'catalogue.invalid-corpus' | 'catalogue.not-loadable'
+  'resource.not-found' | 'catalogue.invalid-corpus' | 'catalogue.not-loadable' | 'governance.invalid-suite'
 >;
 
 /** A registered corpus as material of an evaluation. */
@@ -87,6 +94,9 @@ export class PlanJobs {
       ['text', 'jsonl'],
     );
     if (!corpora.ok) return corpora;
+    const bytesOf = (corpusId: string) => Number(corpora.value.get(corpusId)?.size_bytes);
+    const fault = faultOfVocabulary(suite.design, expanded.value, bytesOf);
+    if (fault !== undefined) return err(fault);
     const models = await readModels(tx, everything, { suiteId });
     return ok(
       models

@@ -71,6 +71,7 @@ export const trainSuite = endpoint({
   errors: [
     'resource.not-found',
     'catalogue.invalid-corpus',
+    'governance.invalid-suite',
     'scheduling.unschedulable',
     'scheduling.insufficient-reservation',
   ],

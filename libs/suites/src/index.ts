@@ -1,4 +1,5 @@
 export * from './cell.js';
+export * from './check-vocabulary.js';
 export * from './checkpoint-steps.js';
 export * from './confounding.js';
 export * from './contrasts.js';

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { RunnerEvent, SuiteDesign } from '@beamtime/contracts';
 import {
   type Cell,
   expandSuite,
+  faultOfVocabulary,
   type StagedCorpus,
   trainingCorpora,
   trainingJobFile,
@@ -47,6 +48,9 @@ export async function trainLocally(
   const python = findPython(io);
   const out = resolve(io.cwd, options.out ?? design.name);
   const staged = stageCorpora(design, cells.value, out, options.corpora);
+  const bytesOf = (corpusId: string) => statSync(staged.get(corpusId)?.file ?? '').size;
+  const fault = faultOfVocabulary(design, cells.value, bytesOf);
+  if (fault !== undefined) throw new UsageError(fault.detail);
   const results: LocalResult[] = [];
   for (const [index, cell] of cells.value.entries()) {
     const folder = join(out, cell.name);

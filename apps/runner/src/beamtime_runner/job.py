@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ def read_job(path: Path, kind: str) -> dict[str, Any]:
         raise Refused(
             "bad-job", f"{path} is not JSON: {error.msg}, line {error.lineno} column {error.colno}"
         ) from error
+    odd = _not_finite(job)
+    if odd is not None:
+        raise Refused("bad-job", f"{odd or 'the file'}: is no finite number", odd or None)
     check(job, "job.json")
     if job["kind"] != kind:
         raise Refused("bad-job", f"kind: the file holds a job of kind {job['kind']}, and was given to {kind}", "kind")
@@ -35,6 +39,15 @@ def read_job(path: Path, kind: str) -> dict[str, Any]:
     else:
         _check_unique([entry["revision"] for entry in job["revisions"]], "revisions")
     return job
+
+
+def _not_finite(value: Any, field: str = "") -> str | None:
+    """The first field that holds NaN or infinity, which Python reads and JSON does not have; schemas let them pass."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else field
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = (_not_finite(part, f"{field}.{name}".lstrip(".")) for name, part in parts)
+    return next((place for place in found if place is not None), None)
 
 
 def _check_train(job: dict[str, Any]) -> None:
