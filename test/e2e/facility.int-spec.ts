@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { createApiClient, ProblemError } from '@beamtime/contracts';
+import { ProblemError } from '@beamtime/contracts';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { noRunner, type SuiteChange, SuiteJourney } from './suite-journey.js';
 
@@ -126,7 +126,7 @@ describe('the facility as one program', () => {
     () => {
       let journey: SuiteJourney;
       beforeAll(async () => {
-        journey = new SuiteJourney(createApiClient(url).as(await logInByFile()), url, folder);
+        journey = new SuiteJourney(await logInByFile(), url, folder);
         await journey.begin();
       }, 120_000);
       afterAll(() => journey.end());
@@ -230,11 +230,12 @@ describe('the facility as one program', () => {
           pairs: 20,
           accuracy: { value: 1, low: 1, high: 1, level: 0.95 },
         });
-        const said = journey.beamtime('model', 'evaluations', name);
+        const said = journey.beamtime(['model', 'evaluations', name]);
         expect(said).toMatch(
           /step40 +accuracy +agreement \(eng\) +1\.0000 +1\.0000 to 1\.0000 \(95 %\) +20 pairs/,
         );
         expect(said).toContain(`weights sha256, step40  ${weightsSha256}`);
+        expect(journey.beamtime(['model', 'evaluations', name], false)).toMatch(/accuracy +cor_\w+ \(eng\)/);
       });
     },
   );

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import {
   type ApiClient,
+  createApiClient,
   createLab,
   createStudy,
   createSuite,
@@ -59,11 +60,16 @@ export class SuiteJourney {
   private suiteId = '';
   private corpusId = '';
 
+  private readonly client: ApiClient;
+
+  /** @param token of the secretariat. */
   constructor(
-    private readonly client: ApiClient,
+    private readonly token: string,
     private readonly url: string,
     private readonly stateDir: string,
-  ) {}
+  ) {
+    this.client = createApiClient(url).as(token);
+  }
 
   /** A lab with a cluster of real programs, GPU time, a text, and a suite that says only what it has to. */
   async begin(): Promise<void> {
@@ -207,11 +213,16 @@ export class SuiteJourney {
     return (await this.client.call(listEvaluations, { params: { model }, query: { limit: 10 } })).items;
   }
 
-  /** What the command line says, as a person types it. */
-  beamtime(...argv: string[]): string {
+  /** What the command line says to somebody who has logged in, or has not. */
+  beamtime(argv: readonly string[], loggedIn = true): string {
     return execFileSync(process.execPath, [cli, ...argv], {
       encoding: 'utf8',
-      env: { PATH: process.env['PATH'], BEAMTIME_HOME: this.stateDir, BEAMTIME_URL: this.url },
+      env: {
+        PATH: process.env['PATH'],
+        BEAMTIME_HOME: this.stateDir,
+        BEAMTIME_URL: this.url,
+        ...(loggedIn ? { BEAMTIME_TOKEN: this.token } : {}),
+      },
     });
   }
 }

@@ -1,12 +1,14 @@
 """Tokens per second of the runner against a hand-written loop and HF Trainer, side by side: `npm run bench:training`.
 
 Same model, text, batch, optimiser and threads. Each system trains from scratch in a process of its own; the order
-rotates over the rounds, and ratios are medians of ratios within a round, so a busy machine disturbs all alike.
+rotates over the rounds. Ratios are taken within a round, so a busy machine disturbs all alike, and given as geometric
+means with a 95 % interval (Student's t of the logarithms over the rounds): where it is wide, the machine was noisy.
 The time is that of the training loop: building the model is not in it, checkpoints and events of the runner are.
 
-What it costs to keep checkpoints and say events is not read from differences between runs, which are smaller than the
-noise, but accounted inside the runner's own run: the CPU time of every call that keeps or says something, in the loop
-and in the thread that writes, over that of the whole process; and by the clock what the loop waited in such calls.
+What it costs to keep checkpoints and say events is told twice. Paired: the CPU time of whole runs over that of runs
+beside them that keep their last state only. Accounted inside the runner's own run, free of that noise: the CPU time of
+every call that keeps or says something, in the loop and in the thread that writes, over that of the whole process; and
+by the clock what the loop waited in such calls.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import contextlib
 import importlib.util
 import io
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -49,6 +52,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--corpus", type=Path, help="a UTF-8 text; by default TypeScript's German messages")
     parser.add_argument("--out", type=Path, default=ROOT / ".beamtime/bench/training.json")
+    parser.add_argument("--only", nargs="+", choices=SYSTEMS, default=SYSTEMS, help="these systems, runner among them")
     parser.add_argument("--one", choices=SYSTEMS, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -193,8 +197,9 @@ def main() -> None:
         sys.path.insert(0, str(Path(__file__).parent))
         print(json.dumps(measure(choice, choice.one)))
         return
-    systems = [name for name in SYSTEMS if name != "trainer" or importlib.util.find_spec("accelerate")]
-    if "trainer" not in systems:
+    wanted = [name for name in SYSTEMS if name in choice.only or name == "runner"]
+    systems = [name for name in wanted if name != "trainer" or importlib.util.find_spec("accelerate")]
+    if systems != wanted:
         print("HF Trainer is left out: pip install -e 'apps/runner[bench]' brings what it needs")
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in systems}
     for number in range(choice.rounds):
@@ -208,19 +213,40 @@ def main() -> None:
     report(choice, rows)
 
 
+# Student's t, two sides of 95 %, by degrees of freedom; beyond the table it is below the last by less than a tenth.
+_T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+
+
+def paired(mine: list[float], theirs: list[float]) -> tuple[float, float, float]:
+    """Geometric mean of the ratios of neighbours, and its 95 % interval; without end when there is one pair only."""
+    logs = [math.log(a / b) for a, b in zip(mine, theirs, strict=True)]
+    mean, pairs = statistics.fmean(logs), len(logs)
+    if pairs < 2:
+        return math.exp(mean), 0.0, math.inf
+    reach = _T95[min(pairs - 1, len(_T95)) - 1] * statistics.stdev(logs) / math.sqrt(pairs)
+    return math.exp(mean), math.exp(mean - reach), math.exp(mean + reach)
+
+
 def report(choice: argparse.Namespace, rows: dict[str, list[dict[str, Any]]]) -> None:
     from importlib.metadata import version
 
-    def ratio(name: str, key: str) -> float:
-        return statistics.median(
-            mine[key] / theirs[key] for mine, theirs in zip(rows["runner"], rows[name], strict=True)
-        )
+    def ratio(name: str, key: str) -> tuple[float, float, float]:
+        return paired([row[key] for row in rows["runner"]], [row[key] for row in rows[name]])
 
-    print(f"\n{'':18} {'tokens/s':>10} {'per CPU s':>10} {'runner is':>10} {'by CPU':>8}")
+    print(f"\n{'':18} {'tokens/s':>10} {'per CPU s':>10}  {'runner is, by the clock':24}  {'by CPU':24}")
     for name, runs in rows.items():
         wall, cpu = (statistics.median(run[key] for run in runs) for key in ("tokensPerSecond", "tokensPerCpuSecond"))
-        compared = ratio(name, "tokensPerSecond"), ratio(name, "tokensPerCpuSecond")
-        print(f"{name:18} {wall:10.0f} {cpu:10.0f} {compared[0]:9.3f}× {compared[1]:7.3f}×")
+        compared = [
+            "" if name == "runner" else "{:.3f}× ({:.3f} to {:.3f})".format(*ratio(name, key))
+            for key in ("tokensPerSecond", "tokensPerCpuSecond")
+        ]
+        print(f"{name:18} {wall:10.0f} {cpu:10.0f}  {compared[0]:24}  {compared[1]:24}")
+    if "runner-loop-only" in rows:
+        # More time for the same tokens: the ratio the other way round.
+        value, low, high = (
+            1 / part - 1 if part else math.inf for part in ratio("runner-loop-only", "tokensPerCpuSecond")
+        )
+        print(f"\npaired, {choice.rounds} rounds: keeping and saying add {value:.2%} of CPU ({high:.2%} to {low:.2%})")
     cost = [(row["keepingShareOfCpu"], row["keepingShareOfClock"]) for row in rows["runner"]]
     print("\ncheckpoints, resumable states, events and the chain cost the runner, accounted in each of its runs:")
     print("  of its CPU time        " + "  ".join(f"{cpu:.2%}" for cpu, _ in cost))
@@ -230,7 +256,9 @@ def report(choice: argparse.Namespace, rows: dict[str, list[dict[str, Any]]]) ->
         "transformers": version("transformers"),
         "options": {key: str(value) for key, value in vars(choice).items() if key not in ("one", "out")},
         "ratios": {
-            name: {"wall": ratio(name, "tokensPerSecond"), "cpu": ratio(name, "tokensPerCpuSecond")} for name in rows
+            name: {"wall": ratio(name, "tokensPerSecond"), "cpu": ratio(name, "tokensPerCpuSecond")}
+            for name in rows
+            if name != "runner"
         },
         "rounds": rows,
     }

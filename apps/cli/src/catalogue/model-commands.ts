@@ -1,12 +1,15 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import {
+  type ApiClient,
+  type CorpusView,
   listModels,
   listNeighbours,
   listRevisionFiles,
   listRevisions,
   type ModelFactorName,
   type ModelView,
+  ProblemError,
   type ResponseOf,
   showConfounding,
   showLandscape,
@@ -107,7 +110,7 @@ export function registerModelCommands(program: Command, io: CliIo): void {
       .action(async (ref: string, { heads }: { heads?: boolean }) => {
         const client = io.client();
         const found = await readEvaluations(client, ref);
-        const evaluations = flattenEvaluations(found, await allCorpora(client));
+        const evaluations = flattenEvaluations(found, await corporaIfAllowed(client));
         io.show(evaluations, () => describeEvaluations(evaluations, heads === true));
       }),
     'model evaluations udhr-neox-160k-deu-s1',
@@ -196,6 +199,16 @@ export function registerModelCommands(program: Command, io: CliIo): void {
     'model import EleutherAI/pythia-70m --factors pythia.yaml --revisions step0 step1000 main=143000',
     'model import lab-a/own-model --all-revisions --private --lab lab-a',
   );
+}
+
+/** Whoever has not logged in may read what evaluations found, and sees ids where others see the names of texts. */
+async function corporaIfAllowed(client: ApiClient): Promise<CorpusView[]> {
+  try {
+    return await allCorpora(client);
+  } catch (error) {
+    if (error instanceof ProblemError && error.problem.status === 401) return [];
+    throw error;
+  }
 }
 
 interface ListOptions {
