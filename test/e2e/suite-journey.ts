@@ -38,7 +38,7 @@ export type SuiteChange = Partial<SuiteDesignInput['factors']>;
 export const noRunner = existsSync(python) ? null : 'the Python environment has not been set up';
 
 /** A job starts Python and torch, on a machine that may be busy. */
-const jobsTimeoutMs = 180_000;
+const jobsTimeoutMs = 400_000;
 
 const words = 'the cat sat on a mat and saw every dog run home to eat some bread'.split(' ');
 const sentence = (from: number): string =>
@@ -170,7 +170,7 @@ export class SuiteJourney {
     expect(await states()).toEqual(Array.from({ length: 3 }, () => expect.stringContaining(' succeeded ')));
     // The catalogue hears of it by facts.
     for (const name of ['omitted-neox-s-eng-s1', 'omitted-neox-s-eng-s2', 'omitted-neox-m-eng-s2'])
-      await expect.poll(async () => (await this.model(name)).state, { timeout: 20_000 }).toBe('ready');
+      await expect.poll(async () => (await this.model(name)).state, { timeout: 60_000 }).toBe('ready');
   }
 
   model(model: string) {
