@@ -122,7 +122,7 @@ describe('the facility as one program', () => {
 
   describe.skipIf(noRunner !== null)(
     'trains and evaluates a suite with the real runner',
-    { timeout: 240_000 },
+    { timeout: 500_000 },
     () => {
       let journey: SuiteJourney;
       beforeAll(async () => {
