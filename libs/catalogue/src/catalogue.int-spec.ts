@@ -107,7 +107,7 @@ function receive(corpusId: string, bytes: Uint8Array, by = person) {
 }
 
 async function readyCorpus(name: string): Promise<string> {
-  const bytes = new TextEncoder().encode(`Alle Menschen sind frei. ${name}\n`);
+  const bytes = new TextEncoder().encode(`Alle Menschen sind frei. ${name}\n`.repeat(400));
   const id = await registered(name, bytes);
   must(await receive(id, bytes));
   return id;
