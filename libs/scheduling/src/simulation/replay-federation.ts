@@ -1,6 +1,6 @@
 import { beamtime, type SharesPolicy } from '../domain/policy.js';
 import type { Federation, FederationJob } from './federation.js';
-import { type FinishedJob, type SimulationReport, timesOf } from './metrics.js';
+import { type SimulationReport, timesOf } from './metrics.js';
 import { simulateFederation } from './simulate-federation.js';
 import { simulateSilos } from './simulate-silos.js';
 
@@ -42,13 +42,11 @@ export function replayFederation(
       ? { endMs: silos, preemptions: 0, lostGpuMs: 0, decisions: 0 }
       : simulateFederation(federation, policies[policy], seed, onProgress);
   const { jobs, gpusOfLabs } = federation;
-  const finished: FinishedJob[] = jobs.map((job, index) => ({
-    labId: federation.labIds[job.lab] ?? null,
-    submittedSeconds: job.submitMs / 1000,
-    endedSeconds: (run.endMs[index] ?? 0) / 1000,
-    durationSeconds: job.durationMs / 1000,
-  }));
-  const times = timesOf(finished);
+  const times = timesOf({
+    submittedSeconds: Float64Array.from(jobs, ({ submitMs }) => submitMs / 1000),
+    endedSeconds: run.endMs.map((ms) => ms / 1000),
+    durationSeconds: Float64Array.from(jobs, ({ durationMs }) => durationMs / 1000),
+  });
   const servedGpuSeconds = jobs.reduce((sum, job) => sum + (job.durationMs / 1000) * job.gpus, 0);
   const gpus = gpusOfLabs.reduce((sum, one) => sum + one, 0);
   const labs = labsOf(federation, run.endMs, silos);
