@@ -1,7 +1,15 @@
 import { OwnerTurns } from './owner-turns.js';
+import type { MayAsk } from './running-jobs.js';
 import { debtMsOf } from './shadows.js';
 import type { Situation } from './situation.js';
-import { type ClusterNow, hasBetterClaim, isEarlier, type JobNow, type Queue } from './state.js';
+import {
+  type ClusterNow,
+  hasBetterClaim,
+  isEarlier,
+  type JobNow,
+  type OwnerNow,
+  type Queue,
+} from './state.js';
 import type { WaitingLevel } from './waiting-level.js';
 
 export interface Moves {
@@ -76,14 +84,10 @@ class Turn {
     this.failed.clear();
     const byArrival = this.now.policy.order === 'arrival';
     const waiting = this.now.waiting[level] as WaitingLevel;
-    const turns = new OwnerTurns(byArrival);
-    for (const owner of waiting.owners) {
-      const head = byArrival ? this.headOf(owner.queues[level] as Queue) : undefined;
-      if (!byArrival || head !== undefined) turns.add(owner, head);
-    }
-    turns.settle();
+    const headOf = ({ queues }: OwnerNow): JobNow | undefined => this.headOf(queues[level] as Queue);
+    const turns = new OwnerTurns(waiting.owners, byArrival ? headOf : null);
     for (let owner = turns.first; owner !== undefined; owner = turns.first) {
-      const job = this.headOf(owner.queues[level] as Queue);
+      const job = headOf(owner);
       if (job === undefined) turns.drop();
       else if (byArrival && turns.head !== job) turns.moveBack(job);
       else if (this.placeFree(job)) turns.moveBack();
@@ -201,7 +205,7 @@ class Turn {
     const { gpus } = job;
     for (const cluster of among) {
       if (cluster.leavingGpus === 0 || job.avoid.includes(cluster.info.clusterId)) continue;
-      if (cluster.free + cluster.leavingGpus - cluster.claimedGpus - cluster.reservedGpus < gpus) continue;
+      if (obtainable(cluster) < gpus) continue;
       cluster.claimedGpus += gpus;
       this.claimed.add(job);
       return true;
@@ -222,12 +226,13 @@ class Turn {
     let best: { cluster: ClusterNow; leave: JobNow[]; cost: number } | undefined;
     let compared = 0;
     const lossMaxMs = policy.lossMs + this.nowMs - job.queuedMs;
+    const may = this.mayAsk(level, lossMaxMs, null);
     const from = reach.length === 0 ? 0 : this.lotOf(job) % reach.length;
     for (let step = 0; step < reach.length && compared < clustersCompared; step++) {
       const cluster = reach[(from + step) % reach.length] as ClusterNow;
       const has = this.usable(cluster) + (cluster.running.askableGpus[level] as number);
       if (has < gpus || job.avoid.includes(cluster.info.clusterId)) continue;
-      const plan = this.cheapest(cluster, gpus, lossMaxMs, level, null);
+      const plan = cluster.running.whoLosesLeast(gpus - obtainable(cluster), may);
       if (plan === undefined) continue;
       compared++;
       if (best === undefined || plan.cost < best.cost) best = { cluster, ...plan };
@@ -250,9 +255,10 @@ class Turn {
     if (!this.now.policy.preempt || job.avoid.includes(home.info.clusterId)) return false;
     const lossMaxMs = this.now.policy.lossMs + debtMsOf(job, this.nowMs);
     const isGuest = (running: JobNow): boolean => running.ownerNow !== job.ownerNow;
+    const lacking = job.gpus - obtainable(home);
     const plan =
-      this.cheapest(home, job.gpus, lossMaxMs, everyLevel, isGuest) ??
-      this.cheapest(home, job.gpus, lossMaxMs, everyLevel, null);
+      home.running.whoLosesLeast(lacking, this.mayAsk(everyLevel, lossMaxMs, isGuest)) ??
+      home.running.whoLosesLeast(lacking, this.mayAsk(everyLevel, lossMaxMs, null));
     if (plan === undefined) return false;
     this.vacate(job, home, plan.leave, true);
     return true;
@@ -267,18 +273,18 @@ class Turn {
     this.claimed.add(job);
   }
 
-  /** Running jobs that would have to leave so that so many GPUs can be had; those first whose leaving loses least. */
-  private cheapest(
-    cluster: ClusterNow,
-    gpus: number,
-    lossMaxMs: number,
+  private mayAsk(
     belowLevel: number,
-    may: ((running: JobNow) => boolean) | null,
-  ): { leave: JobNow[]; cost: number } | undefined {
-    const lacking = gpus - (cluster.free + cluster.leavingGpus - cluster.claimedGpus - cluster.reservedGpus);
-    const { minRunMs } = this.now.policy;
-    return cluster.running.whoLosesLeast({ gpus: lacking, belowLevel, lossMaxMs, minRunMs }, this.nowMs, may);
+    lossMaxMs: number,
+    passes: ((running: JobNow) => boolean) | null,
+  ): MayAsk<JobNow> {
+    return { nowMs: this.nowMs, belowLevel, lossMaxMs, minRunMs: this.now.policy.minRunMs, passes };
   }
+}
+
+/** GPUs that are free or being vacated, and that nobody with an earlier turn waits for. */
+function obtainable({ free, leavingGpus, claimedGpus, reservedGpus }: ClusterNow): number {
+  return free + leavingGpus - claimedGpus - reservedGpus;
 }
 
 /** When so many GPUs are free at the latest, by the time bounds of what runs; −Infinity when that cannot be told. */

@@ -5,11 +5,23 @@ import { hasBetterClaim, isEarlier, type JobNow, type OwnerNow } from './state.j
  * are and that of the owner whose turn it is only becomes later, so each step moves one owner back.
  */
 export class OwnerTurns {
-  private readonly owners: OwnerNow[] = [];
+  private readonly owners: OwnerNow[];
+  /** The job for which each owner has its turn, where that decides. */
   private readonly heads: JobNow[] = [];
+  private readonly byArrival: boolean;
 
-  /** @param byArrival whether the earliest job goes first; otherwise the owner that runs least for its share */
-  constructor(private readonly byArrival: boolean) {}
+  /** @param headOf whose earliest job goes first, by this; null: the owner that runs least for its share */
+  constructor(owners: Iterable<OwnerNow>, headOf: ((owner: OwnerNow) => JobNow | undefined) | null) {
+    this.byArrival = headOf !== null;
+    // An array as long as it will ever be: this is made several times a decision.
+    this.owners = [...owners];
+    if (headOf !== null) {
+      const heads = this.owners.map(headOf);
+      this.owners = this.owners.filter((_, at) => heads[at] !== undefined);
+      this.heads = heads.filter((head) => head !== undefined);
+    }
+    for (let at = (this.owners.length >> 1) - 1; at >= 0; at--) this.sink(at);
+  }
 
   get first(): OwnerNow | undefined {
     return this.owners[0];
@@ -18,17 +30,6 @@ export class OwnerTurns {
   /** The job for which the first owner has its turn; undefined where arrival does not matter. */
   get head(): JobNow | undefined {
     return this.heads[0];
-  }
-
-  /** An owner more. `settle` has to follow. */
-  add(owner: OwnerNow, head?: JobNow): void {
-    this.owners.push(owner);
-    if (head !== undefined) this.heads.push(head);
-  }
-
-  /** Puts all in order. */
-  settle(): void {
-    for (let at = (this.owners.length >> 1) - 1; at >= 0; at--) this.sink(at);
   }
 
   /** The first has had its turn, or its head is another: it goes where it belongs now. */

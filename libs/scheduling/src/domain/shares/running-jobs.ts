@@ -12,16 +12,17 @@ export interface RunsHere {
   readonly savesEveryMs: number | null;
 }
 
-/** Whom a search for room may ask, and how much it needs. */
-export interface RoomWanted {
-  /** GPUs that have to be given back. */
-  readonly gpus: number;
+/** Whom a search for room may ask. */
+export interface MayAsk<Job> {
+  readonly nowMs: number;
   /** Only jobs of worse levels than this; −1: of every level. */
   readonly belowLevel: number;
   /** Nobody who would lose more than this. */
   readonly lossMaxMs: number;
   /** Nobody whose attempt is younger than this. */
   readonly minRunMs: number;
+  /** Of those only who passes; null: everybody. */
+  readonly passes: ((job: Job) => boolean) | null;
 }
 
 /** What a restart costs beside the work that is lost, for choosing whom to ask. */
@@ -105,12 +106,8 @@ export class RunningJobs<Job extends RunsHere> {
    * Jobs that would have to leave so that so many GPUs can be had, and what that costs in GPU-milliseconds: those first
    * whose leaving loses least. Undefined when they are not to be had.
    */
-  whoLosesLeast(
-    wanted: RoomWanted,
-    nowMs: number,
-    may: ((job: Job) => boolean) | null,
-  ): { leave: Job[]; cost: number } | undefined {
-    const found = this.find(wanted, nowMs, may);
+  whoLosesLeast(wantedGpus: number, may: MayAsk<Job>): { leave: Job[]; cost: number } | undefined {
+    const found = this.find(wantedGpus, may);
     if (found === undefined) return undefined;
     const { gpus, lossesMs, taken } = this;
     // The cheapest so far, dearest last, and no more of them than are needed.
@@ -119,14 +116,14 @@ export class RunningJobs<Job extends RunsHere> {
     for (let next = 0; next < found; next++) {
       const at = this.found[next] as number;
       const lossMs = lossesMs[at] as number;
-      if (size > 0 && offered >= wanted.gpus && lossMs >= (lossesMs[taken[size - 1] as number] as number))
+      if (size > 0 && offered >= wantedGpus && lossMs >= (lossesMs[taken[size - 1] as number] as number))
         continue;
       let to = size++;
       for (; to > 0 && (lossesMs[taken[to - 1] as number] as number) > lossMs; to--)
         taken[to] = taken[to - 1] as number;
       taken[to] = at;
       offered += gpus[at] as number;
-      while (size > 1 && offered - (gpus[taken[size - 1] as number] as number) >= wanted.gpus)
+      while (size > 1 && offered - (gpus[taken[size - 1] as number] as number) >= wantedGpus)
         offered -= gpus[taken[--size] as number] as number;
     }
     const leave: Job[] = [];
@@ -135,7 +132,7 @@ export class RunningJobs<Job extends RunsHere> {
       const at = taken[last] as number;
       const held = gpus[at] as number;
       // Whoever turns out not to be needed stays.
-      if (offered - held >= wanted.gpus) offered -= held;
+      if (offered - held >= wantedGpus) offered -= held;
       else {
         cost += (restartMs + (lossesMs[at] as number)) * held;
         leave.push(this.jobs[at] as Job);
@@ -146,22 +143,24 @@ export class RunningJobs<Job extends RunsHere> {
 
   /** Notes who may be asked and what each would lose; how many they are, or undefined when they hold too little. */
   private find(
-    { gpus: wantedGpus, belowLevel, lossMaxMs, minRunMs }: RoomWanted,
-    nowMs: number,
-    may: ((job: Job) => boolean) | null,
+    wantedGpus: number,
+    { nowMs, belowLevel, lossMaxMs, minRunMs, passes }: MayAsk<Job>,
   ): number | undefined {
     const { jobs, gpus, levels, startedMs, savedMs, savesEveryMs, found, lossesMs } = this;
+    const { length } = jobs;
     let count = 0;
     let offered = 0;
-    for (let at = 0; at < jobs.length; at++) {
-      if ((levels[at] as number) <= belowLevel || nowMs - (startedMs[at] as number) < minRunMs) continue;
+    for (let at = 0; at < length; at++) {
       let lossMs = nowMs - (savedMs[at] as number);
       const everyMs = savesEveryMs[at] as number;
       if (lossMs >= everyMs) {
         lossMs %= everyMs;
         savedMs[at] = nowMs - lossMs;
       }
-      if (lossMs > lossMaxMs || (may !== null && !may(jobs[at] as Job))) continue;
+      // What sorts out most comes first.
+      if (lossMs > lossMaxMs || (levels[at] as number) <= belowLevel) continue;
+      if (nowMs - (startedMs[at] as number) < minRunMs) continue;
+      if (passes !== null && !passes(jobs[at] as Job)) continue;
       lossesMs[at] = lossMs;
       found[count++] = at;
       offered += gpus[at] as number;

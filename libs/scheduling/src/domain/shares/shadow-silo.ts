@@ -97,11 +97,6 @@ export class ShadowSilo {
     this.startWhatFits(nowMs);
   }
 
-  /** When something is due next; infinity when nothing is known to be. */
-  get nextMs(): number {
-    return this.ends.nextMs;
-  }
-
   /** What would have ended by now has ended, and what waited has taken its place, each at its time. */
   advance(nowMs: number): void {
     for (let atMs = this.ends.nextMs; atMs <= nowMs; atMs = this.ends.nextMs) {

@@ -9,12 +9,13 @@ import {
   type Shape,
   servedMsOf,
 } from './state.js';
+import { TimeHeap } from './time-heap.js';
 
 /** The schedules that labs would have had alone, one for each lab with a cluster. */
 export class Shadows {
   private readonly silos = new Map<OwnerNow, ShadowSilo>();
-  /** Before this nothing happens in any of them by itself. */
-  private nextMs = Number.POSITIVE_INFINITY;
+  /** In which something may be due, and when. */
+  private readonly due = new TimeHeap<ShadowSilo>();
 
   constructor(
     private readonly clusters: readonly ClusterNow[],
@@ -29,13 +30,11 @@ export class Shadows {
     // What a lab pledged to the consortium it would not have for itself.
     const brought = own.reduce((sum, { gpus }) => sum + gpus, 0);
     const kept = Math.min(1, owner.entitledGpus / Math.max(1, brought));
-    const silo = new ShadowSilo(
+    const silo: ShadowSilo = new ShadowSilo(
       own.map(({ info, gpus }) => ({ clusterId: info.clusterId, gpus: Math.floor(gpus * kept + 1e-9) })),
       {
         changed: (shadow, nowMs) => this.listener.changed(shadow, nowMs),
-        expects: (atMs) => {
-          if (atMs < this.nextMs) this.nextMs = atMs;
-        },
+        expects: (atMs) => this.due.push(atMs, silo),
       },
     );
     this.silos.set(owner, silo);
@@ -78,12 +77,7 @@ export class Shadows {
   }
 
   advance(nowMs: number): void {
-    if (nowMs < this.nextMs) return;
-    this.nextMs = Number.POSITIVE_INFINITY;
-    for (const silo of this.silos.values()) {
-      silo.advance(nowMs);
-      if (silo.nextMs < this.nextMs) this.nextMs = silo.nextMs;
-    }
+    while (this.due.nextMs <= nowMs) this.due.pop()?.advance(nowMs);
   }
 
   /** Whether a job fits the schedule of its lab at all. */

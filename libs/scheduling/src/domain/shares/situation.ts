@@ -7,6 +7,7 @@ import { RunningJobs } from './running-jobs.js';
 import { hasNoLead, isOwed, Shadows } from './shadows.js';
 import {
   type ClusterNow,
+  countRunning,
   isEarlier,
   type JobNow,
   type OwnerNow,
@@ -72,8 +73,8 @@ export class Situation {
     for (const use of owners) Object.assign(this.ownerOf(use.owner), use);
     for (const cluster of this.clusters) this.freed(cluster);
     for (const { info } of this.clusters) {
-      for (const [owner, gpus] of Object.entries(info.busyGpus)) this.ownerOf(owner).runningGpus += gpus;
-      for (const job of info.running ?? []) this.ownerOf(job.owner).runningGpus -= job.gpus;
+      for (const [owner, gpus] of Object.entries(info.busyGpus)) countRunning(this.ownerOf(owner), gpus);
+      for (const job of info.running ?? []) countRunning(this.ownerOf(job.owner), -job.gpus);
     }
     this.shadows = new Shadows(this.clusters, {
       changed: (shadow, atMs) => this.shadowChanged(shadow, atMs),
@@ -94,6 +95,7 @@ export class Situation {
         recentGpuSeconds: 0,
         creditGpuSeconds: 0,
         runningGpus: 0,
+        load: 0,
         queues: Array.from({ length: this.levels }, () => ({ shapes: new Map(), size: 0 })),
       };
       this.ownersById.set(owner, now);
@@ -263,7 +265,7 @@ export class Situation {
     job.isProtected = this.shouldProtect(job);
     cluster.running.add(job);
     cluster.free -= job.gpus;
-    job.ownerNow.runningGpus += job.gpus;
+    countRunning(job.ownerNow, job.gpus);
     if (job.leaving) cluster.leavingGpus += job.gpus;
     this.expectLevel(job);
   }
@@ -281,7 +283,7 @@ export class Situation {
     cluster.running.remove(job);
     cluster.free += job.gpus;
     if (job.leaving) cluster.leavingGpus -= job.gpus;
-    job.ownerNow.runningGpus -= job.gpus;
+    countRunning(job.ownerNow, -job.gpus);
     job.cluster = null;
     job.leaving = false;
     job.isProtected = false;

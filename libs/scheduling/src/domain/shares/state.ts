@@ -40,6 +40,8 @@ export interface OwnerNow {
   recentGpuSeconds: number;
   creditGpuSeconds: number;
   runningGpus: number;
+  /** GPUs that it runs for each that it is entitled to. */
+  load: number;
   /** Waiting jobs by level. */
   readonly queues: Queue[];
 }
@@ -128,11 +130,15 @@ export function isEarlier(a: JobNow, b: JobNow): boolean {
 
 /** Less running for what it is entitled to; among equals, more credit. */
 export function hasBetterClaim(a: OwnerNow, b: OwnerNow): boolean {
-  const x = a.runningGpus / Math.max(a.entitledGpus, leastEntitledGpus);
-  const y = b.runningGpus / Math.max(b.entitledGpus, leastEntitledGpus);
-  if (x !== y) return x < y;
+  if (a.load !== b.load) return a.load < b.load;
   const p = a.creditGpuSeconds / Math.max(a.entitledGpus, leastEntitledGpus);
   const q = b.creditGpuSeconds / Math.max(b.entitledGpus, leastEntitledGpus);
   if (p !== q) return p > q;
   return a.owner < b.owner;
+}
+
+/** An owner runs so many GPUs more, or fewer. */
+export function countRunning(owner: OwnerNow, gpus: number): void {
+  owner.runningGpus += gpus;
+  owner.load = owner.runningGpus / Math.max(owner.entitledGpus, leastEntitledGpus);
 }
