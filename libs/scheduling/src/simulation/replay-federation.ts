@@ -37,10 +37,7 @@ export function replayFederation(
   onProgress: (ended: number, all: number) => void = () => undefined,
 ): FederationReport {
   const silos = simulateSilos(federation);
-  const run =
-    policy === 'silo'
-      ? { endMs: silos, preemptions: 0, lostGpuMs: 0, decisions: 0 }
-      : simulateFederation(federation, policies[policy], seed, onProgress);
+  const run = policy === 'silo' ? silos : simulateFederation(federation, policies[policy], seed, onProgress);
   const { jobs, gpusOfLabs } = federation;
   const times = timesOf({
     submittedSeconds: Float64Array.from(jobs, ({ submitMs }) => submitMs / 1000),
@@ -49,7 +46,7 @@ export function replayFederation(
   });
   const servedGpuSeconds = jobs.reduce((sum, job) => sum + (job.durationMs / 1000) * job.gpus, 0);
   const gpus = gpusOfLabs.reduce((sum, one) => sum + one, 0);
-  const labs = labsOf(federation, run.endMs, silos);
+  const labs = labsOf(federation, run.endMs, silos.endMs);
   return {
     ...times,
     utilisation: servedGpuSeconds / (gpus * times.makespan_s),
@@ -57,8 +54,9 @@ export function replayFederation(
     lost_gpu_s: run.lostGpuMs / 1000,
     labs,
     labs_worse_off: Object.values(labs).filter(({ ratio }) => ratio > 1).length,
-    jobs_an_hour_later: jobs.filter((_, index) => (run.endMs[index] ?? 0) > (silos[index] ?? 0) + 3_600_000)
-      .length,
+    jobs_an_hour_later: jobs.filter(
+      (_, index) => (run.endMs[index] ?? 0) > (silos.endMs[index] ?? 0) + 3_600_000,
+    ).length,
     decisions: run.decisions,
   };
 }

@@ -4,21 +4,18 @@ import { Situation } from '../domain/shares/situation.js';
 import type { JobNow, Shape } from '../domain/shares/state.js';
 import { TimeHeap } from '../domain/shares/time-heap.js';
 import type { ClusterPolicy, SnapshotCluster } from '../domain/snapshot.js';
-import { checkpointEveryMs, type Federation, type FederationJob, restartOverheadMs } from './federation.js';
+import {
+  checkpointEveryMs,
+  type Federation,
+  type FederationJob,
+  type FederationRun,
+  restartOverheadMs,
+} from './federation.js';
 
 /** What stopping a job costs. */
 export interface RestartCosts {
   readonly checkpointEveryMs: number;
   restartOverheadMs(gpus: number): number;
-}
-
-export interface FederationRun {
-  /** When each job ended, by its index. */
-  readonly endMs: Float64Array;
-  readonly preemptions: number;
-  /** GPU time that was spent on what had to be done again, and on restarts. */
-  readonly lostGpuMs: number;
-  readonly decisions: number;
 }
 
 const open: ClusterPolicy = {

@@ -1,18 +1,30 @@
 import { LookAheadQueue } from '../domain/shares/look-ahead-queue.js';
 import { siloLookAhead } from '../domain/shares/shadow-silo.js';
 import { TimeHeap } from '../domain/shares/time-heap.js';
-import { checkpointEveryMs, type Federation, type FederationJob, restartOverheadMs } from './federation.js';
+import {
+  checkpointEveryMs,
+  type Federation,
+  type FederationJob,
+  type FederationRun,
+  restartOverheadMs,
+} from './federation.js';
 
 /**
  * When each job would have ended had its lab been alone with its cluster: first come, first fit, looking ahead 64
  * places, without preemption; an outage costs what has not been saved. What "worse off" is measured by.
  */
-export function simulateSilos(federation: Federation): Float64Array {
+export function simulateSilos(federation: Federation): FederationRun {
   const endMs = new Float64Array(federation.jobs.length);
   const jobsOf: number[][] = federation.labIds.map(() => []);
   for (const [index, job] of federation.jobs.entries()) jobsOf[job.lab]?.push(index);
-  for (const [lab, indices] of jobsOf.entries()) new Alone(federation, lab, indices, endMs).run();
-  return endMs;
+  let [preemptions, lostGpuMs] = [0, 0];
+  for (const [lab, indices] of jobsOf.entries()) {
+    const alone = new Alone(federation, lab, indices, endMs);
+    alone.run();
+    preemptions += alone.preemptions;
+    lostGpuMs += alone.lostGpuMs;
+  }
+  return { endMs, preemptions, lostGpuMs, decisions: 0 };
 }
 
 /** What a job that was stopped by an outage has had, and what it costs to go on. */
@@ -39,6 +51,8 @@ class Alone {
   /** When each running job was started. */
   private readonly running = new Map<number, number>();
   private readonly stopped = new Map<number, Stopped>();
+  preemptions = 0;
+  lostGpuMs = 0;
 
   constructor(
     federation: Federation,
@@ -107,7 +121,9 @@ class Alone {
 
   private end(index: number): void {
     if (this.endMs[index] !== this.nowMs || !this.running.delete(index)) return;
-    this.free += this.jobOf(index).gpus;
+    const { gpus } = this.jobOf(index);
+    this.free += gpus;
+    this.lostGpuMs += (this.stopped.get(index)?.overheadMs ?? 0) * gpus;
   }
 
   private change({ isOut }: Change): void {
@@ -117,10 +133,15 @@ class Alone {
     }
     for (const [index, startedMs] of this.running) {
       const { doneMs, overheadMs } = this.stopped.get(index) ?? fresh;
-      const ranMs = Math.max(0, this.nowMs - startedMs - overheadMs);
+      const { gpus } = this.jobOf(index);
+      const heldMs = this.nowMs - startedMs;
+      const ranMs = Math.max(0, heldMs - overheadMs);
+      const lostMs = ranMs % checkpointEveryMs;
+      this.preemptions++;
+      this.lostGpuMs += (heldMs - ranMs + lostMs) * gpus;
       this.stopped.set(index, {
-        doneMs: doneMs + ranMs - (ranMs % checkpointEveryMs),
-        overheadMs: restartOverheadMs(this.jobOf(index).gpus),
+        doneMs: doneMs + ranMs - lostMs,
+        overheadMs: restartOverheadMs(gpus),
       });
       this.queue.push(index);
     }
