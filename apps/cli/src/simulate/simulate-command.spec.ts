@@ -10,6 +10,10 @@ const jobs = `job_id,num_gpu,submit_time,iterations,model_name,iteration_time
 1,8,2000,100,vgg16,214
 2,4,3000,500,bert,190
 `;
+const federated = `timestamp,duration,num_gpus,gpu_time,cluster
+2017-10-09 07:01:55,66.0,1,66.0,11cb48
+2017-10-09 07:02:55,3600,8,28800,6214e9
+`;
 const pods = `name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec
 a,4000,1024,1,500,
 b,8000,1024,1,1000,
@@ -19,7 +23,8 @@ c,2000,1024,0,0,
 let folder = '';
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'simulate-'));
-  for (const name of ['traces/muri', 'traces/openb']) mkdirSync(join(folder, name), { recursive: true });
+  for (const name of ['traces/muri', 'traces/openb', 'traces/philly'])
+    mkdirSync(join(folder, name), { recursive: true });
   const write = (name: string, text: string) => writeFileSync(join(folder, name), text);
   write('traces/muri/small.csv', jobs);
   write('traces/muri/bad.csv', `${jobs}3,1,0,many,dqn,490\n`);
@@ -30,6 +35,10 @@ beforeAll(() => {
     'traces/openb/openb_node_list_gpu_node.csv',
     'sn,cpu_milli,memory_mib,gpu,model\nn0,64000,262144,2,T4\nn1,32000,262144,4,V100\n',
   );
+  write('traces/openb/bad.csv', `${pods}d,1000,1024,1,2000,\n`);
+  write('traces/philly/jobs.csv', federated);
+  write('traces/philly/bad.csv', `${federated}2017-10-09 07:03:55,66.0,one,66.0,11cb48\n`);
+  write('traces/philly/late.csv', federated.replaceAll('2017-10', '2018-10'));
   write('elsewhere.csv', jobs);
 });
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -107,6 +116,24 @@ describe('beamtime simulate', () => {
     );
   });
 
+  it('replays a federation, and what an inflating lab has from it', async () => {
+    const line =
+      'simulate --scenario fed-philly --policy beamtime --copies 2 --outages --inflate 11cb48 --json';
+    const { exitCode, out } = await beamtime(line);
+    expect(exitCode).toBe(0);
+    const { wall_s: _, ...told } = JSON.parse(out) as Record<string, unknown>;
+    expect(told).toMatchObject({
+      scenario: 'fed-philly',
+      jobs: 4,
+      labs_worse_off: 0,
+      copies: 2,
+      outages: true,
+    });
+    expect(Object.keys(told['labs'] as object)).toEqual(['11cb48-1', '6214e9-1', '11cb48-2', '6214e9-2']);
+    expect(told['inflating']).toMatchObject({ lab: '11cb48-1', gains: false });
+    expect(JSON.parse((await beamtime(line)).out)).toMatchObject(told);
+  });
+
   it('takes a trace from elsewhere, by a path from here or an absolute one', async () => {
     for (const path of ['elsewhere.csv', join(folder, 'elsewhere.csv')])
       expect((await beamtime(`simulate --scenario muri --policy srtf --trace ${path}`)).exitCode).toBe(0);
@@ -114,6 +141,22 @@ describe('beamtime simulate', () => {
 
   it.each([
     ['--scenario muri --policy srtf --trace muri/bad.csv', 'line 5: iterations must be a whole number'],
+    ['--scenario openb --policy fgd --trace openb/bad.csv', 'line 5: gpu_milli must be'],
+    [
+      '--scenario fed-philly --policy beamtime --trace philly/bad.csv',
+      'line 4: num_gpus must be a whole number',
+    ],
+    ['--scenario fed-philly --policy beamtime --trace philly/late.csv', 'no job was submitted in the window'],
+    [
+      '--scenario fed-philly --policy beamtime --inflate nobody',
+      '--inflate must be one of 11cb48, 6214e9, not nobody',
+    ],
+    ['--scenario fed-philly --policy beamtime --load 2', '--load must be a number above 0, up to 1, not 2'],
+    [
+      '--scenario fed-philly --policy beamtime --copies 0',
+      '--copies must be a whole number from 1 to 100, not 0',
+    ],
+    ['--scenario fed-philly --policy srtf', 'must be one of silo, fifo, share, beamtime, not srtf'],
     ['--scenario muri --policy fgd --trace muri/small.csv', 'must be one of srtf, srsf, tiresias, not fgd'],
     ['--scenario openb --policy srtf', 'must be one of random, dot-product'],
     ['--scenario muri --policy srtf', 'needs --trace'],

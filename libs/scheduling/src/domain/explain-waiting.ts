@@ -2,7 +2,7 @@ import { judgeNow, type Verdict, whyNever } from './judge-cluster.js';
 import { beamtime, type SharesPolicy } from './policy.js';
 import { decideIn, Scene } from './shares/decide-by-shares.js';
 import { isBefore } from './shares/move-by-shares.js';
-import type { ClusterNow, JobNow } from './shares/situation.js';
+import type { ClusterNow, JobNow } from './shares/state.js';
 import type { Snapshot } from './snapshot.js';
 
 export type WaitCode =

@@ -24,6 +24,15 @@ export interface Federation {
   readonly outages: readonly Outage[];
 }
 
+export interface FederationRun {
+  /** When each job ended, by its index. */
+  readonly endMs: Float64Array;
+  readonly preemptions: number;
+  /** GPU time that was spent on what had to be done again, and on restarts. */
+  readonly lostGpuMs: number;
+  readonly decisions: number;
+}
+
 /** What a restart costs in the scenario: work since the last checkpoint is lost, and this long nothing is done. */
 export const checkpointEveryMs = 30 * 60_000;
 

@@ -2,9 +2,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { federate } from './federation.js';
 import { readMuriCluster, readMuriOverheads, readMuriTrace } from './read-muri.js';
 import { readOpenbNodes, readOpenbPods } from './read-openb.js';
+import { phillyWindowMs, readPhillyTrace } from './read-philly.js';
 import type { TraceProblem } from './read-table.js';
+import { replayFederation } from './replay-federation.js';
 import { simulateMuri } from './simulate-muri.js';
 import { simulateOpenb } from './simulate-openb.js';
 
@@ -55,5 +58,27 @@ describe.skipIf(!present)('against published results', { timeout: 120_000 }, () 
     expect(Math.abs(fgd.gpu_allocated_pct_at_130_arrived - 95.39)).toBeLessThan(0.7);
     expect(ours.gpu_allocated_pct_at_130_arrived).toBeGreaterThan(95.39);
     expect(ours.gpu_allocated_pct_at_130_arrived).toBeGreaterThan(fgd.gpu_allocated_pct_at_130_arrived);
+  });
+
+  it('FED-Philly at load 0.85: labs alone as published; together nobody is worse off, and the promises hold', () => {
+    const trace = read('philly/jobs.csv', readPhillyTrace);
+    const federation = federate(trace, phillyWindowMs, {
+      load: 0.85,
+      copies: 1,
+      outages: false,
+      inflate: null,
+    });
+    const alone = replayFederation(federation, 'silo', 42);
+    const waits = [alone.mean_wait_s, alone.p50_wait_s, alone.p90_wait_s, alone.p99_wait_s];
+    expect(waits.map(Math.round)).toEqual([97_228, 52_683, 222_666, 870_677]);
+    const ours = replayFederation(federation, 'beamtime', 42);
+    expect(ours.jobs).toBe(73_555);
+    expect(ours.labs_worse_off).toBe(0);
+    expect(ours.mean_wait_s).toBeLessThanOrEqual(3_000);
+    expect(ours.p99_wait_s).toBeLessThanOrEqual(30_000);
+    const deliveredGpuSeconds =
+      federation.jobs.reduce((sum, job) => sum + job.durationMs * job.gpus, 0) / 1000;
+    expect(ours.lost_gpu_s / deliveredGpuSeconds).toBeLessThanOrEqual(0.005);
+    expect(replayFederation(federation, 'beamtime', 42)).toEqual(ours);
   });
 });

@@ -17,6 +17,8 @@ export const phillyFrom = '2017-10-03';
 export const phillyTo = '2017-12-15';
 
 const gpusMax = 4_096;
+/** Ten years. */
+const secondsMax = 315_360_000;
 
 /**
  * Reads the Philly trace (Jeon et al., ATC'19; as prepared for Sia): `timestamp`, `duration` in seconds, `num_gpus`,
@@ -29,7 +31,7 @@ export function readPhillyTrace(text: string): Result<PhillyJob[], TraceProblem>
       is: 'a time such as 2017-10-09 07:01:55',
       read: (cell) => readTime(cell),
     },
-    seconds: decimal('duration', 0),
+    seconds: decimal('duration', 0, true, secondsMax),
     gpus: wholeNumber('num_gpus', 1, gpusMax),
     lab: name('cluster'),
   });

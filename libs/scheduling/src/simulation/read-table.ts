@@ -80,14 +80,17 @@ export function wholeNumber(column: string, min: number, max: number): Column<nu
   };
 }
 
+/** Beyond it sums of times stop being exact. */
+const decimalMax = 1e15;
+
 /** A decimal number, `min` itself allowed only if `inclusive`. */
-export function decimal(column: string, min: number, inclusive = true): Column<number> {
+export function decimal(column: string, min: number, inclusive = true, max = decimalMax): Column<number> {
   return {
     name: column,
-    is: `a number ${inclusive ? 'of at least' : 'above'} ${min}`,
+    is: `a number ${inclusive ? 'of at least' : 'above'} ${min}${max === decimalMax ? '' : ` and at most ${max}`}`,
     read: (cell) => {
       const value = /^\d+(\.\d+)?(e[+-]?\d+)?$/i.test(cell) ? Number(cell) : Number.NaN;
-      return Number.isFinite(value) && (inclusive ? value >= min : value > min) ? value : undefined;
+      return (inclusive ? value >= min : value > min) && value <= max ? value : undefined;
     },
   };
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { readMuriCluster, readMuriOverheads, readMuriTrace } from './read-muri.js';
 import { readOpenbNodes, readOpenbPods } from './read-openb.js';
+import { readPhillyTrace } from './read-philly.js';
 
 const cluster = { switches: 1, nodesPerSwitch: 2, gpusPerNode: 4 };
 const head = 'job_id,num_gpu,submit_time,iterations,model_name,iteration_time,priority';
@@ -42,6 +43,7 @@ describe('a trace of Muri', () => {
     [['1,0,0,10,dqn,490,1'], 'line 3: num_gpu must be a whole number from 1 to 100000, not "0"'],
     [['1,1,-5,10,dqn,490,1'], 'line 3: submit_time must be a number of at least 0, not "-5"'],
     [['1,1,NaN,10,dqn,490,1'], 'line 3: submit_time must be a number of at least 0, not "NaN"'],
+    [['1,1,1e400,10,dqn,490,1'], 'line 3: submit_time must be a number of at least 0, not "1e400"'],
     [['1,1,0,10,dqn,0,1'], 'line 3: iteration_time must be a number above 0, not "0"'],
     [['1,1,0,10,,490,1'], 'line 3: model_name must be a name, not nothing'],
     [['1,1,0,10'], 'line 3: 4 cells where the header has 7'],
@@ -97,9 +99,55 @@ describe('the openb trace', () => {
     expect(refused('b,1,1,1,0,')).toBe('line 3: gpu_milli must be from 1 to 1000 where num_gpu is 1');
     expect(refused('b,1,1,1,1001,')).toContain('line 3: gpu_milli must be a whole number from 0 to 1000');
     expect(refused('a,1,1,1,500,')).toBe('line 3: a stands already in line 2');
+    expect(refused('b,1,1,-1,500,')).toContain('line 3: num_gpu must be a whole number');
+    expect(refused('b,1,1')).toBe('line 3: 3 cells where the header has 6');
+    expect(readOpenbNodes('sn,cpu_milli,memory_mib,gpu,model\nn,1000,1,1,T4\nm,many,1,1,T4')).toMatchObject({
+      ok: false,
+      error: { detail: expect.stringContaining('line 3: cpu_milli must be a whole number') },
+    });
     expect(readOpenbNodes('sn,cpu_milli,memory_mib,gpu,model\nn,1000,1,0,')).toEqual({
       ok: false,
       error: { detail: 'no node has a GPU' },
     });
+  });
+});
+
+describe('the Philly trace', () => {
+  const head = 'timestamp,duration,num_gpus,gpu_time,cluster';
+  const good = '2017-10-03 00:00:01,66.5,2,133,11cb48';
+  const read = (...rows: string[]) => readPhillyTrace([head, good, ...rows].join('\n'));
+
+  it('is read from the beginning of the window, by time of submission, without what lies outside', () => {
+    const rows = [
+      '2017-10-03 00:00:00,1,1,1,b436b2',
+      '2017-10-02 23:59:59,1,1,1,b436b2',
+      '2017-12-15 00:00:00,1,1,1,b436b2',
+      '2017-11-01 00:00:00,1,1,1,795a4c',
+    ];
+    expect(read(...rows)).toEqual({
+      ok: true,
+      value: [
+        { submitMs: 0, durationMs: 1_000, gpus: 1, labId: 'b436b2' },
+        { submitMs: 1_000, durationMs: 66_500, gpus: 2, labId: '11cb48' },
+      ],
+    });
+  });
+
+  it.each([
+    ['2017-13-03 00:00:01,66,1,66,a', 'line 3: timestamp must be a time such as 2017-10-09 07:01:55, not'],
+    ['yesterday,66,1,66,a', 'line 3: timestamp must be a time such as 2017-10-09 07:01:55, not "yesterday"'],
+    [',66,1,66,a', 'line 3: timestamp must be a time such as 2017-10-09 07:01:55, not nothing'],
+    ['2017-10-09 07:01:55,-1,1,66,a', 'line 3: duration must be a number of at least 0'],
+    [
+      '2017-10-09 07:01:55,1e308,1,66,a',
+      'line 3: duration must be a number of at least 0 and at most 315360000',
+    ],
+    ['2017-10-09 07:01:55,66,0,66,a', 'line 3: num_gpus must be a whole number from 1 to 4096, not "0"'],
+    ['2017-10-09 07:01:55,66,1.5,66,a', 'line 3: num_gpus must be a whole number from 1 to 4096, not "1.5"'],
+    ['2017-10-09 07:01:55,66,1,66,', 'line 3: cluster must be a name, not nothing'],
+    ['2017-10-09 07:01:55,66,1', 'line 3: 3 cells where the header has 5'],
+  ])('with the row %s is refused', (row, says) => {
+    const refused = read(row);
+    expect(refused.ok ? null : refused.error.detail).toContain(says);
   });
 });

@@ -1,6 +1,6 @@
 import { beamtime, type SharesPolicy } from '../domain/policy.js';
 import type { Federation, FederationJob } from './federation.js';
-import { type FinishedJob, type SimulationReport, timesOf } from './metrics.js';
+import { type SimulationReport, timesOf } from './metrics.js';
 import { simulateFederation } from './simulate-federation.js';
 import { simulateSilos } from './simulate-silos.js';
 
@@ -37,21 +37,16 @@ export function replayFederation(
   onProgress: (ended: number, all: number) => void = () => undefined,
 ): FederationReport {
   const silos = simulateSilos(federation);
-  const run =
-    policy === 'silo'
-      ? { endMs: silos, preemptions: 0, lostGpuMs: 0, decisions: 0 }
-      : simulateFederation(federation, policies[policy], seed, onProgress);
+  const run = policy === 'silo' ? silos : simulateFederation(federation, policies[policy], seed, onProgress);
   const { jobs, gpusOfLabs } = federation;
-  const finished: FinishedJob[] = jobs.map((job, index) => ({
-    labId: federation.labIds[job.lab] ?? null,
-    submittedSeconds: job.submitMs / 1000,
-    endedSeconds: (run.endMs[index] ?? 0) / 1000,
-    durationSeconds: job.durationMs / 1000,
-  }));
-  const times = timesOf(finished);
+  const times = timesOf({
+    submittedSeconds: Float64Array.from(jobs, ({ submitMs }) => submitMs / 1000),
+    endedSeconds: run.endMs.map((ms) => ms / 1000),
+    durationSeconds: Float64Array.from(jobs, ({ durationMs }) => durationMs / 1000),
+  });
   const servedGpuSeconds = jobs.reduce((sum, job) => sum + (job.durationMs / 1000) * job.gpus, 0);
   const gpus = gpusOfLabs.reduce((sum, one) => sum + one, 0);
-  const labs = labsOf(federation, run.endMs, silos);
+  const labs = labsOf(federation, run.endMs, silos.endMs);
   return {
     ...times,
     utilisation: servedGpuSeconds / (gpus * times.makespan_s),
@@ -59,8 +54,9 @@ export function replayFederation(
     lost_gpu_s: run.lostGpuMs / 1000,
     labs,
     labs_worse_off: Object.values(labs).filter(({ ratio }) => ratio > 1).length,
-    jobs_an_hour_later: jobs.filter((_, index) => (run.endMs[index] ?? 0) > (silos[index] ?? 0) + 3_600_000)
-      .length,
+    jobs_an_hour_later: jobs.filter(
+      (_, index) => (run.endMs[index] ?? 0) > (silos.endMs[index] ?? 0) + 3_600_000,
+    ).length,
     decisions: run.decisions,
   };
 }

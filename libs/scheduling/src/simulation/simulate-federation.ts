@@ -1,23 +1,21 @@
 import type { SharesPolicy } from '../domain/policy.js';
-import { BinaryHeap } from '../domain/shares/binary-heap.js';
 import { moveByShares } from '../domain/shares/move-by-shares.js';
-import { type JobNow, type Shape, Situation } from '../domain/shares/situation.js';
+import { Situation } from '../domain/shares/situation.js';
+import type { JobNow, Shape } from '../domain/shares/state.js';
+import { TimeHeap } from '../domain/shares/time-heap.js';
 import type { ClusterPolicy, SnapshotCluster } from '../domain/snapshot.js';
-import { checkpointEveryMs, type Federation, type FederationJob, restartOverheadMs } from './federation.js';
+import {
+  checkpointEveryMs,
+  type Federation,
+  type FederationJob,
+  type FederationRun,
+  restartOverheadMs,
+} from './federation.js';
 
 /** What stopping a job costs. */
 export interface RestartCosts {
   readonly checkpointEveryMs: number;
   restartOverheadMs(gpus: number): number;
-}
-
-export interface FederationRun {
-  /** When each job ended, by its index. */
-  readonly endMs: Float64Array;
-  readonly preemptions: number;
-  /** GPU time that was spent on what had to be done again, and on restarts. */
-  readonly lostGpuMs: number;
-  readonly decisions: number;
 }
 
 const open: ClusterPolicy = {
@@ -46,27 +44,28 @@ export function simulateFederation(
   return new World(federation, policy, seed, onProgress, costs).run();
 }
 
-interface WorldEvent {
-  readonly atMs: number;
-  /** Ends come before outages, outages before returns. */
-  readonly kind: 0 | 1 | 2;
-  /** Index of a job, or of a lab. */
-  readonly of: number;
-  readonly starts: number;
+/** What happens at one time, in this order: ends, outages, returns. */
+type EventKind = 0 | 1 | 2;
+const kinds = 3;
+
+/** Times are whole milliseconds, so time and order are one number. */
+function turnOf(atMs: number, kind: EventKind): number {
+  return atMs * kinds + kind;
 }
 
 const progressEvery = 10_000;
 
 class World {
   private readonly situation: Situation;
-  private readonly events = new BinaryHeap<WorldEvent>(
-    (a, b) => a.atMs < b.atMs || (a.atMs === b.atMs && a.kind < b.kind),
-  );
+  /** Ends of running jobs by their index, void where `endsMs` says otherwise by then; outages and returns by lab. */
+  private readonly events = new TimeHeap<number>();
   private readonly jobs: readonly FederationJob[];
   private readonly now: (JobNow | undefined)[];
   private readonly doneMs: Float64Array;
   private readonly overheadMs: Float64Array;
   private readonly endMs: Float64Array;
+  /** When the present attempt of a job will end; NaN while it does not run. */
+  private readonly endsMs: Float64Array;
   private readonly shapes: Map<number, Shape>[];
   private ended = 0;
   private preemptions = 0;
@@ -85,6 +84,7 @@ class World {
     this.doneMs = new Float64Array(this.jobs.length);
     this.overheadMs = new Float64Array(this.jobs.length);
     this.endMs = new Float64Array(this.jobs.length);
+    this.endsMs = new Float64Array(this.jobs.length).fill(Number.NaN);
     this.shapes = federation.labIds.map(() => new Map());
     this.situation = new Situation(
       federation.labIds.map((_, lab) => this.clusterOf(lab, 'active')),
@@ -98,8 +98,8 @@ class World {
       0,
     );
     for (const { lab, fromMs, toMs } of federation.outages) {
-      this.events.push({ atMs: fromMs, kind: 1, of: lab, starts: 0 });
-      this.events.push({ atMs: toMs, kind: 2, of: lab, starts: 0 });
+      this.events.push(turnOf(fromMs, 1), lab);
+      this.events.push(turnOf(toMs, 2), lab);
     }
   }
 
@@ -123,14 +123,12 @@ class World {
     for (;;) {
       const nowMs = Math.min(
         jobs[next]?.submitMs ?? Number.POSITIVE_INFINITY,
-        events.peek()?.atMs ?? Number.POSITIVE_INFINITY,
+        Math.floor(events.nextMs / kinds),
       );
       if (nowMs === Number.POSITIVE_INFINITY || this.ended === jobs.length) break;
       situation.advance(nowMs);
-      for (let event = events.peek(); event !== undefined && event.atMs <= nowMs; event = events.peek()) {
-        events.pop();
-        this.heed(event, nowMs);
-      }
+      for (let turn = events.nextMs; turn < turnOf(nowMs + 1, 0); turn = events.nextMs)
+        this.heed((turn % kinds) as EventKind, events.pop() as number, nowMs);
       for (; next < jobs.length && (jobs[next] as FederationJob).submitMs <= nowMs; next++)
         this.submit(next, nowMs);
       this.decide(nowMs);
@@ -140,13 +138,13 @@ class World {
     return { endMs, preemptions, lostGpuMs, decisions };
   }
 
-  private heed({ kind, of, starts }: WorldEvent, nowMs: number): void {
+  private heed(kind: EventKind, of: number, nowMs: number): void {
     if (kind === 0) {
-      this.end(of, starts, nowMs);
+      this.end(of, nowMs);
       return;
     }
     if (kind === 1)
-      for (const job of [...(this.situation.clusters[of]?.running ?? [])]) this.requeue(job, nowMs);
+      for (const job of [...(this.situation.clusters[of]?.running.jobs ?? [])]) this.requeue(job, nowMs);
     this.situation.changeCluster(this.clusterOf(of, kind === 1 ? 'down' : 'active'), nowMs);
   }
 
@@ -164,6 +162,7 @@ class World {
       jobId,
       index,
       shape,
+      gpus,
       ownerNow: this.situation.ownerOf(owner),
       priority: 0,
       submittedMs: submitMs,
@@ -180,6 +179,7 @@ class World {
       savedMs: 0,
       savesEveryMs: this.costs.checkpointEveryMs,
       cluster: null,
+      at: 0,
       leaving: false,
       isProtected: false,
       starts: 0,
@@ -188,7 +188,15 @@ class World {
     this.now[index] = job;
     this.situation.wait(job);
     if (!this.policy.guarantee) return;
-    const nowhere = { servedMs: 0, startedMs: null, totalMs: null, clusterId: null, ended: false };
+    const nowhere = {
+      servedMs: 0,
+      startedMs: null,
+      totalMs: null,
+      clusterId: null,
+      ended: false,
+      endsMs: null,
+      real: null,
+    };
     this.situation.shadow(job, { jobId, gpus, queuedMs: submitMs, ...nowhere }, nowMs);
   }
 
@@ -200,8 +208,10 @@ class World {
       for (const job of moves.start) {
         const overheadMs = this.overheadMs[job.index] ?? 0;
         const leftMs = (this.jobs[job.index] as FederationJob).durationMs - (this.doneMs[job.index] ?? 0);
-        job.savedMs = nowMs + overheadMs;
-        this.events.push({ atMs: nowMs + overheadMs + leftMs, kind: 0, of: job.index, starts: job.starts });
+        this.situation.saved(job, nowMs + overheadMs);
+        const endsMs = nowMs + overheadMs + leftMs;
+        this.endsMs[job.index] = endsMs;
+        this.events.push(turnOf(endsMs, 0), job.index);
       }
       if (moves.leave.length === 0) return;
       for (const { job } of moves.leave) this.requeue(job, nowMs);
@@ -219,6 +229,7 @@ class World {
     this.lostGpuMs += (lostMs + overheadMs) * gpus;
     this.doneMs[index] = (this.doneMs[index] ?? 0) + ranMs - lostMs;
     this.overheadMs[index] = this.costs.restartOverheadMs(gpus);
+    this.endsMs[index] = Number.NaN;
     this.situation.release(job);
     job.servedMs = this.doneMs[index] ?? 0;
     job.queuedMs = nowMs;
@@ -226,9 +237,9 @@ class World {
     this.preemptions++;
   }
 
-  private end(index: number, starts: number, nowMs: number): void {
+  private end(index: number, nowMs: number): void {
     const job = this.now[index];
-    if (job === undefined || job.starts !== starts || job.cluster === null) return;
+    if (job === undefined || this.endsMs[index] !== nowMs) return;
     this.lostGpuMs += (this.overheadMs[index] ?? 0) * job.shape.request.gpus;
     this.situation.finish(job, (this.jobs[index] as FederationJob).durationMs, nowMs);
     this.endMs[index] = nowMs;

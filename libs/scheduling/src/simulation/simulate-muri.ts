@@ -10,7 +10,7 @@ import type {
   SnapshotNode,
   WaitingJob,
 } from '../domain/snapshot.js';
-import { type FinishedJob, type SimulationReport, timesOf } from './metrics.js';
+import { type SimulationReport, timesOf } from './metrics.js';
 import type { MuriCluster, MuriJob, RestartOverheads } from './read-muri.js';
 
 const wholeGpuMilli = 1000;
@@ -97,7 +97,11 @@ class MuriReplay {
   private readonly line: TiresiasLine | null;
   private readonly gpus: number;
   private nowSeconds = 0;
-  private readonly finished: FinishedJob[] = [];
+  private readonly finished: Record<'submittedSeconds' | 'endedSeconds' | 'durationSeconds', number[]> = {
+    submittedSeconds: [],
+    endedSeconds: [],
+    durationSeconds: [],
+  };
   private preemptions = 0;
   private heldGpuSeconds = 0;
   private usedGpuSeconds = 0;
@@ -122,7 +126,7 @@ class MuriReplay {
   run(onProgress: (finishedJobs: number) => void): SimulationReport {
     while (this.arrived < this.arrivals.length || this.running.length > 0) {
       this.step();
-      onProgress(this.finished.length);
+      onProgress(this.finished.endedSeconds.length);
     }
     if (this.waiting.length > 0) throw new Error(`${this.waiting.length} jobs were never started`);
     const times = timesOf(this.finished);
@@ -161,8 +165,9 @@ class MuriReplay {
       this.heldGpuSeconds += (eventSeconds - job.checkedSeconds) * job.gpus;
       const durationSeconds = job.traced.iterations * job.traced.secondsPerIteration;
       this.usedGpuSeconds += durationSeconds * job.gpus;
-      const submittedSeconds = job.traced.submittedSeconds;
-      this.finished.push({ labId: null, submittedSeconds, endedSeconds: eventSeconds, durationSeconds });
+      this.finished.submittedSeconds.push(job.traced.submittedSeconds);
+      this.finished.endedSeconds.push(eventSeconds);
+      this.finished.durationSeconds.push(durationSeconds);
       remove(this.running, job);
     }
   }

@@ -2,8 +2,8 @@ import type { Decisions, ShadowMove } from '../decisions.js';
 import type { SharesPolicy } from '../policy.js';
 import type { JobRequest, RunningJob, Snapshot, SnapshotShadow, WaitingJob } from '../snapshot.js';
 import { type Moves, moveByShares } from './move-by-shares.js';
-import type { ShadowJob } from './shadow-silo.js';
-import { type JobNow, Situation } from './situation.js';
+import { Situation } from './situation.js';
+import type { JobNow, ShadowJob } from './state.js';
 
 /** Builds the situation that a snapshot shows, decides, and says what is to be written. */
 export function decideByShares(
@@ -93,7 +93,9 @@ export class Scene {
     );
     for (const { job, shadow, owner } of shadows) {
       const has =
-        job === null ? situation.shadowEnded(owner, shadow, nowMs) : situation.shadow(job, shadow, nowMs);
+        job === null
+          ? situation.shadows.addEnded(situation.ownerOf(owner), shadow, nowMs)
+          : situation.shadow(job, shadow, nowMs);
       if (!has) this.homeless.push(shadow.jobId);
     }
   }
@@ -105,6 +107,7 @@ export class Scene {
       jobId: from.jobId,
       index: this.jobs.size,
       shape,
+      gpus: shape.request.gpus,
       ownerNow: this.situation.ownerOf(from.owner),
       priority: from.priority ?? 0,
       submittedMs: from.submittedMs,
@@ -121,6 +124,7 @@ export class Scene {
       savedMs: runs ? (from.savedMs ?? from.startedMs) : 0,
       savesEveryMs: null,
       cluster: null,
+      at: 0,
       leaving: runs && (from.leaving ?? false),
       isProtected: false,
       starts: 0,
@@ -137,7 +141,8 @@ export class Scene {
     at: SnapshotShadow,
     totalMs: number | null,
   ): ShadowJob {
-    const isThere = at.clusterId !== null && (this.situation.ownerOf(owner).silo?.has(at.clusterId) ?? false);
+    const isThere =
+      at.clusterId !== null && this.situation.shadows.has(this.situation.ownerOf(owner), at.clusterId);
     const startedMs = isThere ? at.startedMs : null;
     return {
       jobId,
@@ -148,8 +153,10 @@ export class Scene {
         at.servedMs + (!isThere && at.startedMs !== null ? Math.max(0, this.nowMs - at.startedMs) : 0),
       startedMs,
       totalMs,
+      endsMs: null,
       clusterId: startedMs === null ? null : at.clusterId,
       ended: false,
+      real: null,
     };
   }
 

@@ -1,5 +1,16 @@
-import { leastEntitledGpus } from '../entitlements.js';
-import type { ClusterNow, JobNow, OwnerNow, Queue, Situation } from './situation.js';
+import { OwnerTurns } from './owner-turns.js';
+import type { MayAsk } from './running-jobs.js';
+import { debtMsOf } from './shadows.js';
+import type { Situation } from './situation.js';
+import {
+  type ClusterNow,
+  hasBetterClaim,
+  isEarlier,
+  type JobNow,
+  type OwnerNow,
+  type Queue,
+} from './state.js';
+import type { WaitingLevel } from './waiting-level.js';
 
 export interface Moves {
   readonly start: readonly JobNow[];
@@ -8,8 +19,7 @@ export interface Moves {
 
 /** Clusters whose victims are compared before one is chosen: enough to find cheap ones among many clusters. */
 const clustersCompared = 6;
-/** What a restart costs beside the work that is lost, for choosing whom to ask. */
-const restartMs = 10_000;
+const everyLevel = -1;
 
 /**
  * Who starts where, and who is asked to leave. Carries its own moves out in the situation, which shows the plan.
@@ -31,8 +41,7 @@ class Turn {
   private readonly starts: JobNow[] = [];
   private readonly leaves: { job: JobNow; forJob: JobNow; owed: boolean }[] = [];
   /** The fewest GPUs that could not be had, by the clusters in reach. */
-  private readonly failed = new Map<string, number>();
-  private readonly exhausted = new Set<OwnerNow>();
+  private readonly failed = new Map<number, number>();
 
   constructor(
     private readonly now: Situation,
@@ -49,7 +58,7 @@ class Turn {
     }
     if (now.owed.size > 0) this.payDebts();
     for (let level = 0; level < now.levels; level++) {
-      if ((now.waitingAtLevel[level]?.size ?? 0) > 0 && this.hasRoomAt(level)) this.serveLevel(level);
+      if ((now.waiting[level]?.owners.size ?? 0) > 0 && this.hasRoomAt(level)) this.serveLevel(level);
     }
     return { start: this.starts, leave: this.leaves };
   }
@@ -66,31 +75,27 @@ class Turn {
 
   /** Whether anything could start at this level at all. */
   private hasRoomAt(level: number): boolean {
-    const { clusters, policy } = this.now;
-    for (const cluster of clusters) {
-      if (cluster.free > 0) return true;
-      if (!policy.preempt) continue;
-      for (let worse = level + 1; worse < this.now.levels; worse++) {
-        if ((cluster.yieldingGpus[worse] as number) > 0) return true;
-      }
-    }
-    return false;
+    const { clusters, policy, freeAtMost } = this.now;
+    if (freeAtMost > 0 && clusters.some(({ free }) => free > 0)) return true;
+    return policy.preempt && clusters.some(({ running }) => (running.askableGpus[level] as number) > 0);
   }
 
   private serveLevel(level: number): void {
-    this.exhausted.clear();
     this.failed.clear();
-    for (;;) {
-      const owner = this.nextOwner(level);
-      if (owner === undefined) return;
-      const job = this.headOf(owner.queues[level] as Queue);
-      if (job === undefined) {
-        this.exhausted.add(owner);
-        continue;
+    const byArrival = this.now.policy.order === 'arrival';
+    const waiting = this.now.waiting[level] as WaitingLevel;
+    const headOf = ({ queues }: OwnerNow): JobNow | undefined => this.headOf(queues[level] as Queue);
+    const turns = new OwnerTurns(waiting.owners, byArrival ? headOf : null);
+    for (let owner = turns.first; owner !== undefined; owner = turns.first) {
+      const job = headOf(owner);
+      if (job === undefined) turns.drop();
+      else if (byArrival && turns.head !== job) turns.moveBack(job);
+      else if (this.placeFree(job)) turns.moveBack();
+      else if (!this.makeRoom(job, level)) {
+        this.reserve(job, level);
+        this.fail(job);
+        if (!waiting.hasLessThan(this.failed)) return;
       }
-      if (this.placeFree(job) || this.makeRoom(job, level)) continue;
-      this.reserve(job, level);
-      this.fail(job);
     }
   }
 
@@ -110,32 +115,15 @@ class Turn {
   }
 
   private fail(job: JobNow): void {
-    const { request, reachKey } = job.shape;
-    const known = this.failed.get(reachKey) ?? Number.POSITIVE_INFINITY;
-    this.failed.set(reachKey, this.now.policy.backfill ? Math.min(known, request.gpus) : 0);
-  }
-
-  private nextOwner(level: number): OwnerNow | undefined {
-    const { policy } = this.now;
-    let best: OwnerNow | undefined;
-    let bestHead: JobNow | undefined;
-    for (const owner of this.now.waitingAtLevel[level] ?? []) {
-      if (this.exhausted.has(owner)) continue;
-      const queue = owner.queues[level] as Queue;
-      if (policy.order === 'arrival') {
-        const head = this.headOf(queue);
-        if (head === undefined) this.exhausted.add(owner);
-        else if (bestHead === undefined || isEarlier(head, bestHead)) [best, bestHead] = [owner, head];
-      } else if (best === undefined || hasBetterClaim(owner, best)) best = owner;
-    }
-    return best;
+    const known = this.failed.get(job.shape.reachId) ?? Number.POSITIVE_INFINITY;
+    this.failed.set(job.shape.reachId, this.now.policy.backfill ? Math.min(known, job.gpus) : 0);
   }
 
   /** The job of a queue whose turn it is, of those that are not known to find no room. */
   private headOf(queue: Queue): JobNow | undefined {
     let best: JobNow | undefined;
     for (const [shape, heap] of queue.shapes) {
-      const failed = this.failed.get(shape.reachKey);
+      const failed = this.failed.get(shape.reachId);
       if (failed !== undefined && shape.request.gpus >= failed) continue;
       const head = this.now.headOf(heap);
       if (head === undefined) {
@@ -173,12 +161,15 @@ class Turn {
 
   /** Its own cluster first, then the one that it leaves fullest; ties by the seed. */
   private placeFree(job: JobNow): boolean {
-    const { home, reach, request } = job.shape;
+    const { gpus } = job;
+    if (gpus > this.now.freeAtMost) return false;
+    const { home, reach } = job.shape;
     let best: ClusterNow | undefined;
     let bestLeft = Number.POSITIVE_INFINITY;
     for (let at = 0; at < reach.length; at++) {
       const cluster = reach[at] as ClusterNow;
-      const left = this.usableBy(job, cluster) - request.gpus;
+      if (cluster.free < gpus) continue;
+      const left = this.usableBy(job, cluster) - gpus;
       if (left < 0 || job.avoid.includes(cluster.info.clusterId)) continue;
       if (at < home.length) {
         best = cluster;
@@ -189,7 +180,10 @@ class Turn {
         bestLeft = left;
       }
     }
-    if (best === undefined) return false;
+    if (best === undefined) {
+      this.now.tightenFree();
+      return false;
+    }
     this.now.start(job, best);
     this.starts.push(job);
     return true;
@@ -208,10 +202,10 @@ class Turn {
 
   /** Where enough is being vacated, it waits for that and nobody else gets it. */
   private claim(job: JobNow, among: readonly ClusterNow[]): boolean {
-    const { gpus } = job.shape.request;
+    const { gpus } = job;
     for (const cluster of among) {
       if (cluster.leavingGpus === 0 || job.avoid.includes(cluster.info.clusterId)) continue;
-      if (cluster.free + cluster.leavingGpus - cluster.claimedGpus - cluster.reservedGpus < gpus) continue;
+      if (obtainable(cluster) < gpus) continue;
       cluster.claimedGpus += gpus;
       this.claimed.add(job);
       return true;
@@ -222,27 +216,30 @@ class Turn {
   /** Asks jobs of worse levels to leave, where that loses least among some clusters. */
   private makeRoom(job: JobNow, level: number): boolean {
     if (!this.now.policy.preempt) return false;
-    const { reach, request } = job.shape;
+    const { reach, reachId } = job.shape;
+    const { gpus } = job;
     if (this.claim(job, reach)) return true;
-    const vain = this.now.askedInVain[level]?.get(job.shape.reachKey);
-    const isFresh = vain !== undefined && this.nowMs - vain.atMs < this.now.policy.askAgainMs;
-    if (isFresh && request.gpus >= vain.gpus) return false;
+    const { askedInVain, policy } = this.now;
+    const vain = askedInVain[level]?.get(reachId);
+    const isFresh = vain !== undefined && this.nowMs - vain.atMs < policy.askAgainMs;
+    if (isFresh && gpus >= vain.gpus) return false;
     let best: { cluster: ClusterNow; leave: JobNow[]; cost: number } | undefined;
     let compared = 0;
-    const lossMaxMs = this.now.policy.lossMs + this.nowMs - job.queuedMs;
+    const lossMaxMs = policy.lossMs + this.nowMs - job.queuedMs;
+    const may = this.mayAsk(level, lossMaxMs, null);
     const from = reach.length === 0 ? 0 : this.lotOf(job) % reach.length;
     for (let step = 0; step < reach.length && compared < clustersCompared; step++) {
       const cluster = reach[(from + step) % reach.length] as ClusterNow;
-      const has = this.usable(cluster) + this.yielding(cluster, level);
-      if (has < request.gpus || job.avoid.includes(cluster.info.clusterId)) continue;
-      const plan = this.cheapest(cluster, request.gpus, lossMaxMs, (running) => running.level > level);
+      const has = this.usable(cluster) + (cluster.running.askableGpus[level] as number);
+      if (has < gpus || job.avoid.includes(cluster.info.clusterId)) continue;
+      const plan = cluster.running.whoLosesLeast(gpus - obtainable(cluster), may);
       if (plan === undefined) continue;
       compared++;
       if (best === undefined || plan.cost < best.cost) best = { cluster, ...plan };
     }
     if (best === undefined) {
-      const gpus = isFresh ? Math.min(vain.gpus, request.gpus) : request.gpus;
-      this.now.askedInVain[level]?.set(job.shape.reachKey, { gpus, atMs: this.nowMs });
+      const fewest = isFresh ? Math.min(vain.gpus, gpus) : gpus;
+      askedInVain[level]?.set(reachId, { gpus: fewest, atMs: this.nowMs });
       return false;
     }
     this.vacate(job, best.cluster, best.leave, false);
@@ -253,21 +250,15 @@ class Turn {
     return (Math.imul(job.ticket, 0x9e3779b1) ^ this.seed) >>> 0;
   }
 
-  private yielding(cluster: ClusterNow, level: number): number {
-    let gpus = 0;
-    for (let worse = level + 1; worse < this.now.levels; worse++)
-      gpus += cluster.yieldingGpus[worse] as number;
-    return gpus;
-  }
-
   /** Makes room at home for a job that would be running there: guests leave first, then its lab's own. */
   private evict(job: JobNow, home: ClusterNow): boolean {
-    const { gpus, owner } = job.shape.request;
     if (!this.now.policy.preempt || job.avoid.includes(home.info.clusterId)) return false;
-    const lossMaxMs = this.now.policy.lossMs + this.now.debtMs(job);
-    const isGuest = (running: JobNow): boolean => running.shape.request.owner !== owner;
+    const lossMaxMs = this.now.policy.lossMs + debtMsOf(job, this.nowMs);
+    const isGuest = (running: JobNow): boolean => running.ownerNow !== job.ownerNow;
+    const lacking = job.gpus - obtainable(home);
     const plan =
-      this.cheapest(home, gpus, lossMaxMs, isGuest) ?? this.cheapest(home, gpus, lossMaxMs, () => true);
+      home.running.whoLosesLeast(lacking, this.mayAsk(everyLevel, lossMaxMs, isGuest)) ??
+      home.running.whoLosesLeast(lacking, this.mayAsk(everyLevel, lossMaxMs, null));
     if (plan === undefined) return false;
     this.vacate(job, home, plan.leave, true);
     return true;
@@ -282,57 +273,23 @@ class Turn {
     this.claimed.add(job);
   }
 
-  /** Running jobs that would have to leave so that so many GPUs can be had; those first whose leaving loses least. */
-  private cheapest(
-    cluster: ClusterNow,
-    gpus: number,
+  private mayAsk(
+    belowLevel: number,
     lossMaxMs: number,
-    may: (running: JobNow) => boolean,
-  ): { leave: JobNow[]; cost: number } | undefined {
-    const lacking = gpus - (cluster.free + cluster.leavingGpus - cluster.claimedGpus - cluster.reservedGpus);
-    const { nowMs } = this;
-    const { minRunMs } = this.now.policy;
-    // The cheapest so far, dearest last, and no more of them than are needed.
-    const leave: JobNow[] = [];
-    const losses: number[] = [];
-    let offered = 0;
-    for (const running of cluster.running) {
-      if (running.leaving || running.isProtected || !running.preemptible) continue;
-      if (nowMs - running.startedMs < minRunMs) continue;
-      const lossMs = nowMs - savedMs(running, nowMs);
-      if (lossMs > lossMaxMs || !may(running)) continue;
-      const dearest = losses.length - 1;
-      if (offered >= lacking && lossMs >= (losses[dearest] as number)) continue;
-      let at = dearest;
-      while (at >= 0 && (losses[at] as number) > lossMs) at--;
-      leave.splice(at + 1, 0, running);
-      losses.splice(at + 1, 0, lossMs);
-      offered += running.shape.request.gpus;
-      for (;;) {
-        const last = leave.at(-1)?.shape.request.gpus ?? 0;
-        if (leave.length <= 1 || offered - last < lacking) break;
-        offered -= last;
-        leave.pop();
-        losses.pop();
-      }
-    }
-    if (offered < lacking) return undefined;
-    let cost = 0;
-    for (let at = leave.length - 1; at >= 0; at--) {
-      const held = (leave[at] as JobNow).shape.request.gpus;
-      if (offered - held >= lacking) {
-        // Whoever turns out not to be needed stays.
-        offered -= held;
-        leave.splice(at, 1);
-      } else cost += (restartMs + (losses[at] as number)) * held;
-    }
-    return { leave, cost };
+    passes: ((running: JobNow) => boolean) | null,
+  ): MayAsk<JobNow> {
+    return { nowMs: this.nowMs, belowLevel, lossMaxMs, minRunMs: this.now.policy.minRunMs, passes };
   }
+}
+
+/** GPUs that are free or being vacated, and that nobody with an earlier turn waits for. */
+function obtainable({ free, leavingGpus, claimedGpus, reservedGpus }: ClusterNow): number {
+  return free + leavingGpus - claimedGpus - reservedGpus;
 }
 
 /** When so many GPUs are free at the latest, by the time bounds of what runs; −Infinity when that cannot be told. */
 function freeFromMs(cluster: ClusterNow, gpus: number): number {
-  const ends = cluster.running
+  const ends = cluster.running.jobs
     .map(({ startedMs, servedMs, shape: { request } }) => ({
       atMs: startedMs + request.maxSeconds * 1000 - servedMs,
       gpus: request.gpus,
@@ -346,17 +303,6 @@ function freeFromMs(cluster: ClusterNow, gpus: number): number {
   return Number.NEGATIVE_INFINITY;
 }
 
-/** When its state was last saved. */
-function savedMs({ savedMs, savesEveryMs }: JobNow, nowMs: number): number {
-  return savesEveryMs === null || nowMs < savedMs ? savedMs : nowMs - ((nowMs - savedMs) % savesEveryMs);
-}
-
-function isEarlier(a: JobNow, b: JobNow): boolean {
-  if (a.priority !== b.priority) return a.priority > b.priority;
-  if (a.submittedMs !== b.submittedMs) return a.submittedMs < b.submittedMs;
-  return a.jobId < b.jobId;
-}
-
 /** Whether a waiting job's turn comes before another's, as things stand. */
 export function isBefore(situation: Situation, a: JobNow, b: JobNow): boolean {
   const [owedA, owedB] = [situation.owed.has(a), situation.owed.has(b)];
@@ -364,15 +310,4 @@ export function isBefore(situation: Situation, a: JobNow, b: JobNow): boolean {
   if (a.level !== b.level) return a.level < b.level;
   if (a.ownerNow !== b.ownerNow) return hasBetterClaim(a.ownerNow, b.ownerNow);
   return isEarlier(a, b);
-}
-
-/** Less running for what it is entitled to; among equals, more credit. */
-function hasBetterClaim(a: OwnerNow, b: OwnerNow): boolean {
-  const x = a.runningGpus / Math.max(a.entitledGpus, leastEntitledGpus);
-  const y = b.runningGpus / Math.max(b.entitledGpus, leastEntitledGpus);
-  if (x !== y) return x < y;
-  const p = a.creditGpuSeconds / Math.max(a.entitledGpus, leastEntitledGpus);
-  const q = b.creditGpuSeconds / Math.max(b.entitledGpus, leastEntitledGpus);
-  if (p !== q) return p > q;
-  return a.owner < b.owner;
 }

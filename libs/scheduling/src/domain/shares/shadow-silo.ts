@@ -1,30 +1,19 @@
-import { BinaryHeap } from './binary-heap.js';
+import { LookAheadQueue } from './look-ahead-queue.js';
+import type { ShadowJob } from './state.js';
+import { TimeHeap } from './time-heap.js';
 
 /** How far down its queue a lab alone would look for a job that fits. */
 export const siloLookAhead = 64;
 
-/**
- * One job in the schedule that a lab would have had alone. `servedMs` is what it had before it was last started there;
- * `totalMs` is what it needs, known only once it has really ended.
- */
-export interface ShadowJob {
-  readonly jobId: string;
-  readonly gpus: number;
-  readonly queuedMs: number;
-  servedMs: number;
-  startedMs: number | null;
-  totalMs: number | null;
-  /** Cluster of the lab that it would be running in. */
-  clusterId: string | null;
-  ended: boolean;
-}
-
 export interface ShadowListener {
   /** It would have been started at home at this moment, or have ended, or, with an outage, stopped. */
   changed(job: ShadowJob, nowMs: number): void;
+  /** Something here will be due at that time, if nothing comes between. */
+  expects(atMs: number): void;
 }
 
 interface Pool {
+  readonly clusterId: string;
   gpus: number;
   /** Also while it is out. */
   readonly gpusAtMost: number;
@@ -41,45 +30,50 @@ interface Pool {
  * end somewhat later than at home: docs/benchmarks.md says how often it does).
  */
 export class ShadowSilo {
-  private readonly pools: ReadonlyMap<string, Pool>;
-  private queue: ShadowJob[] = [];
-  private readonly ends = new BinaryHeap<{ atMs: number; job: ShadowJob; startedMs: number }>(
-    (a, b) => a.atMs < b.atMs,
-  );
+  private readonly pools: readonly Pool[];
+  private readonly queue = new LookAheadQueue<ShadowJob>(siloLookAhead);
+  /** Jobs that have really ended and still run here. */
+  private readonly ends = new TimeHeap<ShadowJob>();
+  /** When the present `startWhatFits` takes place. */
+  private startMs = 0;
 
   constructor(
     clusters: readonly { readonly clusterId: string; readonly gpus: number }[],
     private readonly listener: ShadowListener,
   ) {
-    this.pools = new Map(
-      clusters.map(({ clusterId, gpus }) => [
-        clusterId,
-        { gpus, gpusAtMost: gpus, free: gpus, running: new Set<ShadowJob>() },
-      ]),
-    );
+    this.pools = clusters.map(({ clusterId, gpus }) => ({
+      clusterId,
+      gpus,
+      gpusAtMost: gpus,
+      free: gpus,
+      running: new Set<ShadowJob>(),
+    }));
   }
 
   /** A job of the lab joins the queue, or, when it has `startedMs` already, stands where it stood. */
   add(job: ShadowJob, nowMs: number): void {
-    const pool = job.clusterId === null ? undefined : this.pools.get(job.clusterId);
+    const pool = job.clusterId === null ? undefined : this.poolOf(job.clusterId);
     if (job.startedMs !== null && pool !== undefined) {
       pool.free -= job.gpus;
       pool.running.add(job);
       this.expectEnd(job, nowMs);
       return;
     }
-    this.queue.push(job);
-    this.startWhatFits(nowMs);
+    this.startMs = nowMs;
+    this.queue.pushOrTake(job, this.start);
   }
 
   has(clusterId: string): boolean {
-    return this.pools.has(clusterId);
+    return this.poolOf(clusterId) !== undefined;
+  }
+
+  private poolOf(clusterId: string): Pool | undefined {
+    return this.pools.find((pool) => pool.clusterId === clusterId);
   }
 
   /** Whether a gang of this size could ever run here. */
   couldHold(gpus: number): boolean {
-    for (const pool of this.pools.values()) if (gpus <= pool.gpusAtMost) return true;
-    return false;
+    return this.pools.some(({ gpusAtMost }) => gpus <= gpusAtMost);
   }
 
   /** The job has really ended, after so much service. */
@@ -91,7 +85,7 @@ export class ShadowSilo {
 
   /** Another number of GPUs from now on; 0 while the cluster is out. What runs there stops and queues again. */
   resize(clusterId: string, gpus: number, nowMs: number): void {
-    const at = this.pools.get(clusterId);
+    const at = this.poolOf(clusterId);
     if (at === undefined) return;
     this.advance(nowMs);
     if (gpus < at.gpus - at.free) {
@@ -105,11 +99,10 @@ export class ShadowSilo {
 
   /** What would have ended by now has ended, and what waited has taken its place, each at its time. */
   advance(nowMs: number): void {
-    for (let next = this.ends.peek(); next !== undefined && next.atMs <= nowMs; next = this.ends.peek()) {
-      this.ends.pop();
-      const { job, atMs } = next;
-      const pool = job.clusterId === null ? undefined : this.pools.get(job.clusterId);
-      if (job.ended || job.startedMs !== next.startedMs || pool === undefined) continue;
+    for (let atMs = this.ends.nextMs; atMs <= nowMs; atMs = this.ends.nextMs) {
+      const job = this.ends.pop() as ShadowJob;
+      const pool = job.clusterId === null ? undefined : this.poolOf(job.clusterId);
+      if (job.ended || job.endsMs !== atMs || pool === undefined) continue;
       job.ended = true;
       pool.running.delete(job);
       pool.free += job.gpus;
@@ -123,6 +116,7 @@ export class ShadowSilo {
     pool.free += job.gpus;
     job.servedMs += nowMs - (job.startedMs ?? nowMs);
     job.startedMs = null;
+    job.endsMs = null;
     job.clusterId = null;
     this.queue.push(job);
     this.listener.changed(job, nowMs);
@@ -132,37 +126,34 @@ export class ShadowSilo {
     if (job.startedMs === null || job.totalMs === null || job.ended) return;
     // Not before now: what ended late in reality could not be known to end earlier here.
     const atMs = Math.max(nowMs, job.startedMs + job.totalMs - job.servedMs);
-    this.ends.push({ atMs, job, startedMs: job.startedMs });
+    job.endsMs = atMs;
+    this.ends.push(atMs, job);
+    this.listener.expects(atMs);
   }
 
   private startWhatFits(nowMs: number): void {
-    let kept = 0;
-    let at = 0;
-    for (; at < this.queue.length && kept < siloLookAhead && this.hasRoom(); at++) {
-      const job = this.queue[at] as ShadowJob;
-      if (!this.start(job, nowMs)) this.queue[kept++] = job;
-    }
-    if (kept < at) this.queue.splice(kept, at - kept);
+    this.startMs = nowMs;
+    this.queue.takeWhatFits(this.hasRoom, this.start);
   }
 
-  private hasRoom(): boolean {
-    for (const pool of this.pools.values()) if (pool.free > 0) return true;
+  private readonly hasRoom = (): boolean => {
+    for (const pool of this.pools) if (pool.free > 0) return true;
     return false;
-  }
+  };
 
-  private start(job: ShadowJob, nowMs: number): boolean {
-    for (const [clusterId, pool] of this.pools) {
+  private readonly start = (job: ShadowJob): boolean => {
+    for (const pool of this.pools) {
       if (pool.free < job.gpus) continue;
       pool.free -= job.gpus;
       pool.running.add(job);
-      job.clusterId = clusterId;
-      job.startedMs = nowMs;
-      this.expectEnd(job, nowMs);
-      this.listener.changed(job, nowMs);
+      job.clusterId = pool.clusterId;
+      job.startedMs = this.startMs;
+      this.expectEnd(job, this.startMs);
+      this.listener.changed(job, this.startMs);
       return true;
     }
     return false;
-  }
+  };
 }
 
 /** Service that the job has had in the shadow by now, ms. */
