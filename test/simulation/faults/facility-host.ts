@@ -187,7 +187,7 @@ function routesOf(controller: AgentsController): Route[] {
 /** All connections are open before the first request, so that none is waited for in real time. */
 async function openAll(dataSource: DataSource): Promise<void> {
   const runners = Array.from({ length: poolSize }, () => dataSource.createQueryRunner());
-  await Promise.all(runners.map((runner) => runner.connect()));
+  for (const runner of runners) await runner.connect();
   for (const runner of runners) await runner.release();
 }
 

@@ -1,52 +1,32 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { createHash } from 'node:crypto';
 import { idleInTransactionMs } from '@beamtime/platform';
-import pg from 'pg';
+import type pg from 'pg';
 import type { DataSource } from 'typeorm';
+import { usesClock } from './database-clock.js';
 import type { FaultPlan } from './fault-plan.js';
-import { current, epochMs, type Host, type VirtualTime } from './virtual-time.js';
+import { type Client, OneByOne } from './one-by-one.js';
+import type { Trace } from './trace.js';
+import { current, epochMs, type Host, turn, type VirtualTime } from './virtual-time.js';
 
 /** The request on whose behalf a statement is sent, and how many transactions it has committed. */
 export const calls = new AsyncLocalStorage<{ commits: number }>();
 
 /** So long a released statement may take before we ask PostgreSQL whether it waits for a lock. */
 const askAfterMs = 4;
-/** PostgreSQL looks for deadlocks after so long. */
-export const deadlockTimeoutMs = 20;
-const usesClock = /clock_timestamp|now\(\)|ledger_/;
+/** Statements this long are parsed and planned once in each connection. */
+const namedFromChars = 60;
 
-/**
- * The clock of the simulated database. The functions lie in a schema that is searched before pg_catalog, so every
- * unqualified now() in our SQL, also in column defaults, means these. `sim.started` is set by each BEGIN; the
- * sequence holds the present, because its value is seen at once by everybody.
- */
-export const clockSql = `
-  CREATE SCHEMA sim;
-  CREATE SEQUENCE sim.ticks MINVALUE 0;
-  CREATE FUNCTION sim.clock_timestamp() RETURNS timestamptz VOLATILE LANGUAGE sql AS
-    'SELECT pg_catalog.to_timestamp((SELECT last_value FROM sim.ticks) / 1000.0)';
-  CREATE FUNCTION sim.now() RETURNS timestamptz STABLE LANGUAGE sql AS
-    $f$ SELECT pg_catalog.to_timestamp(coalesce(nullif(pg_catalog.current_setting('sim.started', true), '')::bigint,
-      (SELECT last_value FROM sim.ticks)) / 1000.0) $f$;`;
+type Outcome = { readonly value: unknown } | { readonly error: Error & { code?: string } };
 
-interface Waiting {
+/** A statement from when it is sent to when its answer is heard. */
+interface Statement {
   readonly client: Client;
-  readonly go: () => void;
-  readonly done: Promise<unknown>;
+  readonly release: () => void;
+  readonly answered: Promise<void>;
+  readonly hear: () => void;
+  victim: boolean;
 }
-type Client = pg.Client & {
-  processID: number;
-  gated?: boolean;
-  inTransaction?: boolean;
-  over?: Promise<void>;
-};
-type Pool = {
-  totalCount: number;
-  idleCount: number;
-  options: { max: number };
-  _clients: (Client & { _connected?: boolean })[];
-  connect: (done: (error: unknown, client: unknown, release: unknown) => void) => void;
-  on: (event: 'connect', listener: (client: Client) => void) => void;
-};
 
 /** Fault probabilities per statement. */
 export interface StatementFaults {
@@ -56,62 +36,60 @@ export interface StatementFaults {
   readonly processFrozen: number;
 }
 
+interface Surroundings {
+  readonly admin: pg.Client;
+  readonly time: VirtualTime;
+  readonly faults: FaultPlan;
+  readonly rates: StatementFaults;
+  readonly random: () => number;
+  readonly trace: Trace;
+  readonly onCrash: (host: Host) => void;
+  readonly onFreeze: (forMs: number) => void;
+}
+
 /**
  * Real PostgreSQL, one statement at a time: whoever wants to send one waits at the gate, and the seed says who is
- * next. Statements of different transactions so interleave as they might, and the same way at each replay. One that
- * waits for a lock stands aside until its lock is free.
+ * next. Its answer, and those of the statements that waited for locks which it gave back, are heard one after the
+ * other, each only when all that the one before it caused has come to rest. So transactions interleave at every
+ * statement as they might, and the same way at each replay.
  */
 export class GatedPostgres {
   statements = 0;
   deadlocks = 0;
+  lockWaits = 0;
   /** How far the database's clock is off. */
   offsetMs = 0;
-  private readonly ready: Waiting[] = [];
-  private blocked: Waiting[] = [];
-  private mayDeadlock = false;
-  private connecting = new Map<object, Pool>();
+  private ready: Statement[] = [];
+  private blocked: Statement[] = [];
+  private readonly pools: OneByOne[] = [];
   private readonly clients = new Map<Host, Set<Client>>();
   private readonly counts = new Map<Host, number>();
   private tickMs = -1;
 
-  constructor(
-    private readonly admin: pg.Client,
-    private readonly time: VirtualTime,
-    private readonly faults: FaultPlan,
-    private readonly rates: StatementFaults,
-    private readonly random: () => number,
-    private readonly onCrash: (host: Host) => void,
-    private readonly onFreeze: (forMs: number) => void,
-  ) {}
+  constructor(private readonly around: Surroundings) {}
 
   get clockMs(): number {
-    return Math.round(epochMs + this.time.nowMs + this.offsetMs);
+    return Math.round(epochMs + this.around.time.nowMs + this.offsetMs);
   }
 
   /** Puts the gate before every connection of a process. */
   guard(dataSource: DataSource, host: Host): void {
-    const pool = (dataSource.driver as unknown as { master: Pool }).master;
     const mine = new Set<Client>();
     this.clients.set(host, mine);
-    const take = (client: Client): void => {
-      mine.add(client);
-      client.on('error', () => undefined);
-      client.over = new Promise((resolve) => client.on('end', resolve));
-      client.on('end', () => mine.delete(client));
-      this.guardClient(client);
-    };
-    // TypeORM has opened the first one already.
-    pool._clients.forEach(take);
-    pool.on('connect', take);
-    const connect = pool.connect.bind(pool);
-    pool.connect = (done) => {
-      const key = {};
-      this.connecting.set(key, pool);
-      connect((...args) => {
-        this.connecting.delete(key);
-        done(...args);
-      });
-    };
+    this.pools.push(
+      new OneByOne(dataSource, (client) => {
+        mine.add(client);
+        client.on('error', () => undefined);
+        client.over = new Promise((resolve) => {
+          client.on('end', () => {
+            mine.delete(client);
+            client.ended = true;
+            resolve();
+          });
+        });
+        this.guardClient(client);
+      }),
+    );
   }
 
   private guardClient(client: Client): void {
@@ -120,11 +98,11 @@ export class GatedPostgres {
     const send = client.query.bind(client) as (...args: unknown[]) => Promise<unknown>;
     client.query = ((...args: unknown[]) => {
       const host = current.getStore();
-      const [text] = args;
+      const [text, values] = args;
       if (host === undefined || typeof text !== 'string' || typeof args.at(-1) === 'function') {
         return send(...args);
       }
-      return this.passed(host, client, text, send, args);
+      return this.passed(host, client, text, values as unknown[] | undefined, send);
     }) as never;
   }
 
@@ -132,73 +110,117 @@ export class GatedPostgres {
     host: Host,
     client: Client,
     text: string,
+    values: unknown[] | undefined,
     send: (...args: unknown[]) => Promise<unknown>,
-    args: unknown[],
   ): Promise<unknown> {
+    const { time, faults, rates } = this.around;
     const number = (this.counts.get(host) ?? 0) + 1;
     this.counts.set(host, number);
     const name = `sql/${host.name}/${number}`;
-    if (this.faults.strikes(`${name}/frozen`, this.rates.processFrozen)) {
-      this.freeze(host, this.faults.amount(`${name}/frozen`, 500, 45_000));
+    if (faults.strikes(`${name}/frozen`, rates.processFrozen)) {
+      this.freeze(host, faults.amount(`${name}/frozen`, 500, 45_000));
     }
-    if (this.faults.strikes(`${name}/crashed`, this.rates.processCrashed)) this.onCrash(host);
+    if (faults.strikes(`${name}/crashed`, rates.processCrashed)) this.around.onCrash(host);
     // A statement takes a moment, so that transactions overlap.
-    await this.time.sleep(host.random() < 0.5 ? 0 : host.random() * 20, host);
-    let finished: () => void = () => undefined;
-    const done = new Promise<void>((resolve) => {
-      finished = resolve;
-    });
-    await new Promise<void>((go) => this.ready.push({ client, go, done }));
-    try {
-      if (this.faults.strikes(`${name}/killed`, this.rates.killedBefore)) await this.terminate([client]);
-      const begins = text.startsWith('START TRANSACTION');
-      if (begins) {
-        this.tickMs = this.clockMs;
-        client.inTransaction = true;
-        return await send(
-          `${text}; SET LOCAL sim.started = '${this.tickMs}'; SELECT setval('sim.ticks', ${this.tickMs})`,
-        );
-      }
-      if (usesClock.test(text)) await this.tick();
-      const answer = await send(...args);
-      if (text === 'COMMIT' || text === 'ROLLBACK') client.inTransaction = false;
-      const call = calls.getStore();
-      if (text === 'COMMIT' && call !== undefined) call.commits++;
-      if (text === 'COMMIT' && this.faults.strikes(`${name}/killed-after`, this.rates.killedAfterCommit)) {
-        await this.terminate([client]);
-        throw new Error('the connection was lost before the answer to COMMIT');
-      }
-      return answer;
-    } catch (error) {
-      if ((error as { code?: string }).code === '40P01') this.deadlocks++;
-      throw error;
-    } finally {
-      finished();
+    await time.sleep(host.random() < 0.5 ? 0 : host.random() * 20, host);
+    const answered = signal();
+    const heard = signal();
+    const released = signal();
+    const statement: Statement = {
+      client,
+      release: released.give,
+      answered: answered.given,
+      hear: heard.give,
+      victim: false,
+    };
+    this.ready.push(statement);
+    await released.given;
+    const outcome = await this.perform(client, name, text, values, send).then(
+      (value): Outcome => ({ value }),
+      (error: Error): Outcome => ({ error }),
+    );
+    answered.give();
+    await heard.given;
+    this.around.trace.note(`${time.nowMs} ${name} ${text} ${JSON.stringify(values)} ${toldBy(outcome)}`);
+    // A frozen process hears it when it wakes, a dead one never.
+    if (host.frozen || !host.alive) await time.sleep(0, host);
+    if (!('error' in outcome)) return outcome.value;
+    if (statement.victim) {
+      // PostgreSQL would have ended it by itself, but at a time of its own.
+      this.deadlocks++;
+      Object.assign(outcome.error, { code: '40P01', message: 'deadlock detected' });
     }
+    throw outcome.error;
+  }
+
+  private async perform(
+    client: Client,
+    name: string,
+    text: string,
+    values: unknown[] | undefined,
+    send: (...args: unknown[]) => Promise<unknown>,
+  ): Promise<unknown> {
+    const { faults, rates } = this.around;
+    if (faults.strikes(`${name}/killed`, rates.killedBefore)) await this.terminate([client]);
+    if (text.startsWith('START TRANSACTION')) {
+      this.tickMs = this.clockMs;
+      client.inTransaction = true;
+      return send(
+        `${text}; SET LOCAL sim.started = '${this.tickMs}'; SELECT setval('sim.ticks', ${this.tickMs})`,
+      );
+    }
+    if (usesClock.test(text)) await this.tick();
+    if (text.includes('pg_terminate_backend')) return this.performTermination(text, values, send);
+    const answer = await send(...planned(text, values));
+    if (text !== 'COMMIT' && text !== 'ROLLBACK') return answer;
+    client.inTransaction = false;
+    if (text === 'ROLLBACK') return answer;
+    const call = calls.getStore();
+    if (call !== undefined) call.commits++;
+    if (faults.strikes(`${name}/killed-after`, rates.killedAfterCommit)) {
+      await this.terminate([client]);
+      throw new Error('the connection was lost before the answer to COMMIT');
+    }
+    return answer;
+  }
+
+  /** A process ends another's connection: what follows from it is there before anything else happens. */
+  private async performTermination(
+    text: string,
+    values: unknown[] | undefined,
+    send: (...args: unknown[]) => Promise<unknown>,
+  ): Promise<unknown> {
+    const answer = await send(text.replace(/pg_terminate_backend\(([\w.]+)\)/, 'pg_terminate_backend($1, 5000)'), values);
+    const { rows } = await this.around.admin.query<{ pid: number }>('SELECT pid FROM pg_stat_activity');
+    const alive = new Set(rows.map(({ pid }) => pid));
+    for (const mine of this.clients.values())
+      for (const client of [...mine]) if (!alive.has(client.processID)) await client.over;
+    return answer;
   }
 
   private async tick(): Promise<void> {
     if (this.tickMs === this.clockMs) return;
     this.tickMs = this.clockMs;
-    await this.admin.query(`SELECT setval('sim.ticks', ${this.tickMs})`);
+    await this.around.admin.query(`SELECT setval('sim.ticks', ${this.tickMs})`);
   }
 
   /** Ends connections as an administrator would; resolves when their transactions are undone and this side knows. */
   async terminate(clients: Iterable<Client>): Promise<void> {
-    for (const { processID, over } of [...clients]) {
-      const { rows } = await this.admin.query<{ ended: boolean }>(
+    for (const client of [...clients]) {
+      if (client.ended === true) continue;
+      const { rows } = await this.around.admin.query<{ ended: boolean }>(
         'SELECT pg_terminate_backend(pid, 5000) AS ended FROM pg_stat_activity WHERE pid = $1',
-        [processID],
+        [client.processID],
       );
-      if (rows[0]?.ended === true) await over;
+      if (rows[0]?.ended === true) await client.over;
     }
   }
 
   /** A process of the facility stops for a while; PostgreSQL ends its open transactions if that takes too long. */
   freeze(host: Host, forMs: number): void {
     host.freeze(forMs);
-    this.onFreeze(Math.min(forMs, idleInTransactionMs));
-    this.time.after(idleInTransactionMs, undefined, async () => {
+    this.around.onFreeze(Math.min(forMs, idleInTransactionMs));
+    this.around.time.serially(idleInTransactionMs, async () => {
       if (!host.frozen || !host.alive) return;
       const idle = [...(this.clients.get(host) ?? [])].filter((client) => client.inTransaction === true);
       await this.terminate(idle);
@@ -211,68 +233,137 @@ export class GatedPostgres {
 
   /** Lets everything run that can run now; afterwards only time can bring more. */
   async settle(): Promise<void> {
-    for (;;) {
-      await turn();
-      if (this.ready.length === 0) {
-        if (this.isConnecting()) continue;
-        if (!this.mayDeadlock) return;
-        // If they wait for each other, PostgreSQL ends one of them now and not at some later time of ours.
-        this.mayDeadlock = false;
-        await new Promise((resolve) => setTimeout(resolve, 2 * deadlockTimeoutMs));
-        await this.releaseBlocked();
-        continue;
-      }
-      const [next] = this.ready.splice(Math.floor(this.random() * this.ready.length), 1);
+    await this.quiet();
+    // Something may have been ended since.
+    if (this.blocked.length > 0) await this.tell(await this.unblocked());
+    while (this.ready.length > 0) {
+      const [next] = this.ready.splice(Math.floor(this.around.random() * this.ready.length), 1);
       if (next === undefined) continue;
       this.statements++;
-      next.go();
-      if (!(await this.finishes(next))) {
+      next.release();
+      const done = (await this.answers(next)) ? [next] : [];
+      if (done.length === 0) {
+        this.lockWaits++;
         this.blocked.push(next);
-        this.mayDeadlock = true;
+        await this.breakDeadlock(next);
       }
-      if (this.blocked.length > 0) await this.releaseBlocked();
+      if (this.blocked.length > 0) done.push(...(await this.unblocked()));
+      await this.tell(done);
     }
   }
 
-  private isConnecting(): boolean {
-    for (const pool of this.connecting.values()) {
-      if (pool.idleCount > 0 || pool.totalCount < pool.options.max) return true;
-      // A connection is being opened.
-      if (pool._clients.some((client) => client._connected === false)) return true;
+  private async tell(done: readonly Statement[]): Promise<void> {
+    for (const one of done) {
+      one.hear();
+      await this.quiet();
     }
-    return false;
+  }
+
+  /** Until nothing goes on by itself any more: no callback, no connection that is being opened. */
+  private async quiet(): Promise<void> {
+    const { time } = this.around;
+    do {
+      await turn();
+    } while (time.immediates > 0 || this.pools.some((pool) => pool.isOpening()));
+    await turn();
   }
 
   /** False when it waits for a lock. */
-  private async finishes(one: Waiting): Promise<boolean> {
+  private async answers(one: Statement): Promise<boolean> {
     for (;;) {
-      if (await within(one.done, askAfterMs)) return true;
-      if (await this.isBlocked(one)) return false;
+      if (await within(one.answered, askAfterMs)) return true;
+      if ((await this.waitsFor([one])).get(one)?.length) return false;
     }
   }
 
-  private async isBlocked(one: Waiting): Promise<boolean> {
-    const { rows } = await this.admin.query<{ blocked: boolean }>(
-      'SELECT cardinality(pg_blocking_pids($1)) > 0 AS blocked',
-      [one.client.processID],
+  /** Those that need not wait any more, in the order in which they began to. */
+  private async unblocked(): Promise<Statement[]> {
+    const done: Statement[] = [];
+    for (let changed = true; changed && this.blocked.length > 0; ) {
+      changed = false;
+      const waits = await this.waitsFor(this.blocked);
+      const still: Statement[] = [];
+      for (const one of this.blocked) {
+        if (waits.get(one)?.length || !(await this.answers(one))) {
+          still.push(one);
+          continue;
+        }
+        done.push(one);
+        changed = true;
+      }
+      this.blocked = still;
+    }
+    return done;
+  }
+
+  /** Whom each waits for, by the pids of their backends; nobody if its lock was given to it. */
+  private async waitsFor(statements: readonly Statement[]): Promise<Map<Statement, number[]>> {
+    const { rows } = await this.around.admin.query<{ by: number[] }>(
+      'SELECT pg_blocking_pids(pid) AS by FROM unnest($1::int[]) WITH ORDINALITY AS each (pid, n) ORDER BY n',
+      [statements.map(({ client }) => client.processID)],
     );
-    return rows[0]?.blocked === true;
+    return new Map(statements.map((one, n) => [one, rows[n]?.by ?? []]));
   }
 
-  private async releaseBlocked(): Promise<void> {
-    const still: Waiting[] = [];
-    for (const one of this.blocked) {
-      if (!(await within(one.done, 0)) && !(await this.finishes(one))) still.push(one);
-    }
-    this.blocked = still;
+  /** PostgreSQL ends one of those that wait for each other; here the seed says which. */
+  private async breakDeadlock(latest: Statement): Promise<void> {
+    const waits = await this.waitsFor(this.blocked);
+    const byPid = new Map(this.blocked.map((one) => [one.client.processID, one]));
+    const circle = circleOf(latest, (one) =>
+      (waits.get(one) ?? []).flatMap((pid) => byPid.get(pid) ?? []),
+    );
+    if (circle === undefined) return;
+    const victim = circle[Math.floor(this.around.random() * circle.length)] ?? latest;
+    victim.victim = true;
+    await this.around.admin.query('SELECT pg_cancel_backend($1)', [victim.client.processID]);
+    await victim.answered;
   }
 }
 
-/** Microtasks, next ticks and callbacks of sockets that are due. */
-export function turn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
+/** A way from a statement over those that it waits for back to itself. */
+function circleOf(
+  start: Statement,
+  next: (one: Statement) => readonly Statement[],
+): readonly Statement[] | undefined {
+  const seen = new Set<Statement>();
+  const walk = (one: Statement, way: readonly Statement[]): readonly Statement[] | undefined => {
+    for (const other of next(one)) {
+      if (other === start) return way;
+      if (seen.has(other)) continue;
+      seen.add(other);
+      const found = walk(other, [...way, other]);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+  return walk(start, [start]);
+}
+
+const names = new Map<string, string>();
+
+/** Named, so that a connection parses and plans it once; what it does is the same. */
+function planned(text: string, values: unknown[] | undefined): unknown[] {
+  if (values === undefined || text.length < namedFromChars) return [text, values];
+  let name = names.get(text);
+  if (name === undefined) {
+    name = createHash('sha1').update(text).digest('hex').slice(0, 20);
+    names.set(text, name);
+  }
+  return [{ name, text, values }];
+}
+
+function toldBy(outcome: Outcome): string {
+  if ('error' in outcome) return outcome.error.code ?? outcome.error.message;
+  const { rows } = outcome.value as { rows?: unknown };
+  return JSON.stringify(rows) ?? '';
+}
+
+function signal(): { readonly given: Promise<void>; readonly give: () => void } {
+  let give: () => void = () => undefined;
+  const given = new Promise<void>((resolve) => {
+    give = resolve;
   });
+  return { given, give };
 }
 
 function within(work: Promise<unknown>, ms: number): Promise<boolean> {

@@ -1,6 +1,7 @@
 import type { AgentPrincipal } from '@beamtime/platform';
 import type { FacilityHost } from './facility-host.js';
 import type { FaultPlan } from './fault-plan.js';
+import type { Trace } from './trace.js';
 import type { Host, VirtualTime } from './virtual-time.js';
 
 /** Fault probabilities per message. */
@@ -41,6 +42,7 @@ export class Network {
     private readonly rates: MessageFaults,
     private readonly facility: () => readonly FacilityHost[],
     private readonly principalOf: (token: string) => AgentPrincipal,
+    private readonly trace: Trace,
   ) {}
 
   /** Stands in for `fetch`. */
@@ -126,26 +128,30 @@ export class Network {
     if (chosen === undefined) return Promise.resolve(undefined);
     return new Promise((resolve) => {
       const { host } = chosen;
+      const open = { host, hangUp: () => resolve(undefined) };
+      this.open.add(open);
       this.time.after(0, host, () => {
         void chosen.answer(request.method, request.path, request.body, request.agent, gone).then((answer) => {
           if (!host.alive) return;
+          this.open.delete(open);
           if (answer.unexpected !== undefined) this.unexpected.push(`${request.name}: ${answer.unexpected}`);
           if (answer.status === 409) this.refused++;
+          this.trace.note(`${this.time.nowMs} ${request.name} ${answer.status}`);
           const text = answer.status === 204 ? null : JSON.stringify(answer.body);
           resolve(new Response(text, { status: answer.status }));
         });
       });
-      // Whoever waits for a process that dies hears nothing, or a reset.
-      this.deaths.push(() => {
-        if (!host.alive) resolve(undefined);
-        return !host.alive;
-      });
     });
   }
 
-  private deaths: (() => boolean)[] = [];
+  /** Whoever waits for a process that dies hears nothing, or a reset. */
+  private readonly open = new Set<{ readonly host: Host; readonly hangUp: () => void }>();
   /** After a process of the facility has died: those that waited for its answer learn it. */
   noticeDeaths(): void {
-    this.deaths = this.deaths.filter((tell) => !tell());
+    for (const one of this.open) {
+      if (one.host.alive) continue;
+      this.open.delete(one);
+      one.hangUp();
+    }
   }
 }

@@ -6,12 +6,14 @@ import { leaderSilentMs, migrate, openDataSource, Transactor } from '@beamtime/p
 import { CancelJob, type JobSubmission, SubmitJob } from '@beamtime/scheduling';
 import pg from 'pg';
 import { checkEnd, type Disturbance, type EndFigures } from './check-end.js';
+import { installDatabaseClock, keepToTheClock, stopVacuum } from './database-clock.js';
 import { FacilityHost, simulatedSchemas } from './facility-host.js';
 import { FaultPlan, stream } from './fault-plan.js';
-import { clockSql, deadlockTimeoutMs, GatedPostgres } from './gated-postgres.js';
+import { GatedPostgres } from './gated-postgres.js';
 import { MemberLab } from './member-lab.js';
 import { Network } from './network.js';
 import { SimulatedRedis, SimulatedStore } from './surroundings.js';
+import { Trace } from './trace.js';
 import { Host, VirtualTime } from './virtual-time.js';
 import { type Violation, World } from './world.js';
 
@@ -44,6 +46,9 @@ export interface EpisodeResult extends EndFigures {
   readonly messages: number;
   readonly refused: number;
   readonly deadlocks: number;
+  readonly lockWaits: number;
+  /** SHA-256 over every statement with its parameters and answer, every message and every fault: a replay has the same. */
+  readonly trace: string;
 }
 
 /** Per five seconds and thing, unless said otherwise. */
@@ -71,36 +76,29 @@ const rates = {
 
 /**
  * One small world from its beginning to its end, with faults by the seed. Needs a copy of the prepared database of its
- * own, and `installVirtualTime` in force. The same options give nearly the same run: see ADR 30.
+ * own, and `installVirtualTime` in force; one world at a time in a process. The same options give the same run.
  */
-export async function runEpisode(databaseUrl: string, options: EpisodeOptions): Promise<EpisodeResult> {
-  const episode = new Episode(databaseUrl, options);
-  return episode.run();
+export async function runEpisode(
+  databaseUrl: string,
+  options: EpisodeOptions,
+  onLine?: (line: string) => void,
+): Promise<EpisodeResult> {
+  return new Episode(databaseUrl, options, onLine).run();
 }
 
 /** Makes the template that episodes copy: all tables, with their defaults bound to the simulated clock. */
 export async function prepareDatabase(databaseUrl: string): Promise<void> {
-  const client = new pg.Client({ connectionString: databaseUrl });
-  await client.connect();
-  await client.query(clockSql);
-  await setPath(client);
-  await client.end();
+  await installDatabaseClock(databaseUrl);
   const dataSource = await openDataSource(databaseUrl, simulatedSchemas);
   await migrate(dataSource, simulatedSchemas);
   await dataSource.destroy();
-}
-
-async function setPath(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ name: string }>('SELECT current_database() AS name');
-  const name = pg.escapeIdentifier(rows[0]?.name ?? '');
-  await client.query(`ALTER DATABASE ${name} SET search_path = sim, pg_catalog, public`);
-  await client.query(`ALTER DATABASE ${name} SET deadlock_timeout = '${deadlockTimeoutMs}ms'`);
-  await client.query(`ALTER DATABASE ${name} SET synchronous_commit = off`);
+  await stopVacuum(databaseUrl);
 }
 
 class Episode {
   private readonly time = new VirtualTime();
   private readonly random: () => number;
+  private readonly trace: Trace;
   private readonly faults: FaultPlan;
   private readonly world: World;
   private readonly redis: SimulatedRedis;
@@ -118,7 +116,9 @@ class Episode {
   constructor(
     private readonly databaseUrl: string,
     private readonly options: EpisodeOptions,
+    onLine: ((line: string) => void) | undefined,
   ) {
+    this.trace = new Trace(onLine);
     const { seed, only } = options;
     this.random = stream(seed, 'interleaving');
     this.faults = new FaultPlan(seed, only === undefined ? undefined : new Set(only));
@@ -126,16 +126,17 @@ class Episode {
     this.redis = new SimulatedRedis(this.time, this.faults, this.rate(rates.knockLost));
     this.admin = new pg.Client({ connectionString: databaseUrl });
     this.admin.on('error', () => undefined);
-    this.postgres = new GatedPostgres(
-      this.admin,
-      this.time,
-      this.faults,
-      this.rated(rates.statement),
-      stream(seed, 'gate'),
-      (host) => this.crash(host),
+    this.postgres = new GatedPostgres({
+      admin: this.admin,
+      time: this.time,
+      faults: this.faults,
+      rates: this.rated(rates.statement),
+      random: stream(seed, 'gate'),
+      trace: this.trace,
+      onCrash: (host) => this.crash(host),
       // Then a standby has to be elected.
-      (forMs) => this.disturb(forMs + electionMs),
-    );
+      onFreeze: (forMs) => this.disturb(forMs + electionMs),
+    });
     this.network = new Network(
       this.time,
       this.faults,
@@ -148,6 +149,7 @@ class Episode {
           clusterId: token,
           labId: this.idOf('Lab', 'all'),
         }) as AgentPrincipal,
+      this.trace,
     );
   }
 
@@ -160,7 +162,7 @@ class Episode {
 
   async run(): Promise<EpisodeResult> {
     await this.admin.connect();
-    await setPath(this.admin);
+    await keepToTheClock(this.admin);
     await this.admin.query('SET search_path = sim, pg_catalog, public');
     this.time.network = (host, url, init) => this.network.fetch(host, url, init);
     try {
@@ -194,6 +196,8 @@ class Episode {
         messages: this.network.messages,
         refused: this.network.refused,
         deadlocks: this.postgres.deadlocks,
+        lockWaits: this.postgres.lockWaits,
+        trace: this.trace.close(),
       };
     } finally {
       this.over = true;
@@ -211,12 +215,12 @@ class Episode {
     for (;;) {
       await this.postgres.settle();
       if (isOver()) return;
-      const begun = this.time.advance(untilMs);
-      if (begun === undefined) {
+      const serial = this.time.advance(untilMs);
+      if (serial === undefined) {
         this.time.nowMs = Math.max(this.time.nowMs, untilMs);
         return;
       }
-      for (const work of begun) if (work instanceof Promise) await work;
+      for (const work of serial) await work();
     }
   }
 
@@ -251,12 +255,12 @@ class Episode {
     host.alive = false;
     const downMs = 1_000 + 9_000 * host.random();
     this.disturb(electionMs);
-    this.time.at(this.time.nowMs, undefined, async () => {
+    this.time.serially(0, async () => {
       await this.postgres.terminateAllOf(host);
       this.network.noticeDeaths();
     });
     const slot = Number(/\d/.exec(host.name)?.[0]);
-    this.time.after(downMs, undefined, () => this.startFacility(slot));
+    this.time.serially(downMs, () => this.startFacility(slot));
   }
 
   private disturb(forMs: number): void {
@@ -420,7 +424,7 @@ class Episode {
   /** What happens to machines, processes and lines, drawn every five seconds. */
   private everySlot(slot: number): void {
     if (this.over) return;
-    this.time.after(slotMs, undefined, async () => {
+    this.time.serially(slotMs, async () => {
       if (!this.faults.calm) {
         for (const lab of this.labs) this.troubleLab(lab, `${lab.name}/${slot}`);
         for (const { host } of this.facility) this.troubleFacility(host, `facility${host.name[8]}/${slot}`);

@@ -59,11 +59,11 @@ export class EpisodeDatabases {
     return url.href;
   }
 
-  async run(options: EpisodeOptions): Promise<EpisodeResult> {
+  async run(options: EpisodeOptions, onLine?: (line: string) => void): Promise<EpisodeResult> {
     const name = `faults_${++this.made}`;
     await this.admin.query(`CREATE DATABASE ${name} TEMPLATE ${template}`);
     try {
-      return await runEpisode(this.urlOf(name), options);
+      return await runEpisode(this.urlOf(name), options, onLine);
     } finally {
       await this.admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
     }

@@ -50,6 +50,7 @@ class Timer {
     public order: number,
     readonly host: Host | undefined,
     readonly fire: () => unknown,
+    readonly serial = false,
   ) {}
   ref(): this {
     return this;
@@ -71,6 +72,8 @@ class Timer {
  */
 export class VirtualTime {
   nowMs = 0;
+  /** Callbacks of setImmediate that are still to come. */
+  immediates = 0;
   /** What `fetch` does for code of a host. */
   network: (host: Host, url: string, init: RequestInit) => Promise<Response> = () =>
     Promise.reject(new TypeError('there is no network'));
@@ -79,14 +82,19 @@ export class VirtualTime {
 
   /** At a time of the world, on no host's clock; or on a host, where a freeze defers it and a crash drops it. */
   at(atMs: number, host: Host | undefined, fire: () => unknown): Timer {
-    const timer = new Timer(
-      Math.ceil(Math.max(atMs, this.nowMs) / gridMs) * gridMs,
-      this.order++,
-      host,
-      fire,
-    );
+    return this.add(atMs, host, fire, false);
+  }
+
+  private add(atMs: number, host: Host | undefined, fire: () => unknown, serial: boolean): Timer {
+    const gridded = Math.ceil(Math.max(atMs, this.nowMs) / gridMs) * gridMs;
+    const timer = new Timer(gridded, this.order++, host, fire, serial);
     this.push(timer);
     return timer;
+  }
+
+  /** Work of the world itself that takes real time, as ending connections does; nothing else happens meanwhile. */
+  serially(delayMs: number, work: () => Promise<void>): void {
+    this.add(this.nowMs + delayMs, undefined, work, true);
   }
 
   after(delayMs: number, host: Host | undefined, fire: () => unknown): Timer {
@@ -97,12 +105,12 @@ export class VirtualTime {
     return new Promise((resolve) => this.after(delayMs, host, resolve));
   }
 
-  /** Fires what is due next and answers what it started; undefined when nothing is due before `untilMs`. */
-  advance(untilMs: number): unknown[] | undefined {
+  /** Fires what is due next and answers the serial work to be done now; undefined when nothing is due before `untilMs`. */
+  advance(untilMs: number): (() => unknown)[] | undefined {
     const first = this.heap[0];
     if (first === undefined || first.atMs > untilMs) return undefined;
     this.nowMs = Math.max(this.nowMs, first.atMs);
-    const begun: unknown[] = [];
+    const serial: (() => unknown)[] = [];
     for (let next = this.heap[0]; next !== undefined && next.atMs <= this.nowMs; next = this.heap[0]) {
       const timer = this.pop();
       if (timer === undefined || timer.cancelled || timer.host?.alive === false) continue;
@@ -111,9 +119,11 @@ export class VirtualTime {
         this.push(timer);
         continue;
       }
-      begun.push(timer.host === undefined ? timer.fire() : current.run(timer.host, timer.fire));
+      if (timer.serial) serial.push(timer.fire);
+      else if (timer.host === undefined) timer.fire();
+      else current.run(timer.host, timer.fire);
     }
-    return begun;
+    return serial;
   }
 
   private push(timer: Timer): void {
@@ -168,6 +178,8 @@ export function installVirtualTime(): () => void {
     clearTimeout: globalThis.clearTimeout,
     setInterval: globalThis.setInterval,
     clearInterval: globalThis.clearInterval,
+    setImmediate: globalThis.setImmediate,
+    Date: globalThis.Date,
     fetch: globalThis.fetch,
   };
   const clocks = {
@@ -176,13 +188,18 @@ export function installVirtualTime(): () => void {
     random: Math.random,
     timeout: AbortSignal.timeout,
   };
-  const { randomBytes } = crypto;
+  const { randomBytes, randomUUID } = crypto;
   // Ids decide ties and the order of locks, so they have to be the same at a replay.
   crypto.randomBytes = ((size: number) => {
     const host = current.getStore();
     if (host === undefined) return randomBytes(size);
     return Buffer.from(Array.from({ length: size }, () => Math.floor(host.random() * 256)));
   }) as typeof randomBytes;
+  crypto.randomUUID = ((options) => {
+    if (current.getStore() === undefined) return randomUUID(options);
+    const hex = crypto.randomBytes(16).toString('hex');
+    return [8, 12, 16, 20, 32].map((end, n, ends) => hex.slice(n === 0 ? 0 : ends[n - 1], end)).join('-');
+  }) as typeof randomUUID;
   syncBuiltinESMExports();
   const later = (fn: (...args: unknown[]) => void, delayMs = 0, ...args: unknown[]) => {
     const host = current.getStore();
@@ -200,7 +217,23 @@ export function installVirtualTime(): () => void {
     if (id instanceof Timer) id.cancelled = true;
     else realClear(id as never);
   };
+  const immediately = (fn: (...args: unknown[]) => void, ...args: unknown[]) => {
+    const host = current.getStore();
+    if (host === undefined) return real.setImmediate(fn, ...args);
+    host.time.immediates++;
+    return real.setImmediate(() => {
+      host.time.immediates--;
+      fn(...args);
+    });
+  };
   Object.assign(globalThis, {
+    setImmediate: immediately,
+    Date: new Proxy(real.Date, {
+      construct: (target, args, made: typeof Date) => {
+        const host = args.length === 0 ? current.getStore() : undefined;
+        return Reflect.construct(target, host === undefined ? args : [host.wallMs], made) as Date;
+      },
+    }),
     setTimeout: later,
     setInterval: repeatedly,
     clearTimeout: clear(real.clearTimeout),
@@ -222,12 +255,20 @@ export function installVirtualTime(): () => void {
   return () => {
     Object.assign(globalThis, real);
     crypto.randomBytes = randomBytes;
+    crypto.randomUUID = randomUUID;
     syncBuiltinESMExports();
     Date.now = clocks.dateNow;
     performance.now = clocks.performanceNow;
     Math.random = clocks.random;
     AbortSignal.timeout = clocks.timeout;
   };
+}
+
+/** Microtasks, next ticks and callbacks of sockets that are due. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
 
 function precedes(a: Timer, b: Timer): boolean {
