@@ -17,6 +17,9 @@ const askAfterMs = 4;
 /** Statements this long are parsed and planned once in each connection. */
 const namedFromChars = 60;
 
+/** More are only counted in the trace: where they differ, the next statements do. */
+const fewRows = 3;
+
 type Outcome = { readonly value: unknown } | { readonly error: Error & { code?: string } };
 
 /** A statement from when it is sent to when its answer is heard. */
@@ -247,7 +250,8 @@ export class GatedPostgres {
         this.blocked.push(next);
         await this.breakDeadlock(next);
       }
-      if (this.blocked.length > 0) done.push(...(await this.unblocked()));
+      // Within a transaction nothing is given back.
+      if (this.blocked.length > 0 && next.client.inTransaction !== true) done.push(...(await this.unblocked()));
       await this.tell(done);
     }
   }
@@ -265,7 +269,6 @@ export class GatedPostgres {
     do {
       await turn();
     } while (time.immediates > 0 || this.pools.some((pool) => pool.isOpening()));
-    await turn();
   }
 
   /** False when it waits for a lock. */
@@ -317,6 +320,8 @@ export class GatedPostgres {
     victim.victim = true;
     await this.around.admin.query('SELECT pg_cancel_backend($1)', [victim.client.processID]);
     await victim.answered;
+    // It is told at once, together with those that waited for it.
+    await this.tell(await this.unblocked());
   }
 }
 
@@ -354,8 +359,9 @@ function planned(text: string, values: unknown[] | undefined): unknown[] {
 
 function toldBy(outcome: Outcome): string {
   if ('error' in outcome) return outcome.error.code ?? outcome.error.message;
-  const { rows } = outcome.value as { rows?: unknown };
-  return JSON.stringify(rows) ?? '';
+  const { rows } = outcome.value as { rows?: readonly unknown[] };
+  if (rows === undefined) return '';
+  return rows.length > fewRows ? `${rows.length} rows` : JSON.stringify(rows);
 }
 
 function signal(): { readonly given: Promise<void>; readonly give: () => void } {

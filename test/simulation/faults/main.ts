@@ -4,29 +4,45 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startEmbeddedPostgres } from '@beamtime/platform';
 import { z } from 'zod';
-import type { EpisodeOptions } from './run-episode.js';
-import { type CampaignTotal, EpisodeDatabases, runCampaign } from './run-episodes.js';
-import { shrink } from './shrink.js';
+import { ResultsFile } from './results-file.js';
+import type { EpisodeOptions, EpisodeResult } from './run-episode.js';
+import { EpisodeDatabases, episodeOptions } from './run-episodes.js';
+import { type Counterexample, shrink } from './shrink.js';
 import { installVirtualTime } from './virtual-time.js';
 
-const usage = `npm run simulate:faults -- [--seed N] [--attempts N] [--parallel N] [--jobs N]
+const usage = `npm run simulate:faults -- [--seeds A..B] [--jobs N] [--attempts N] [--results FILE]
+npm run simulate:faults -- --twice SEED [--jobs N]
 npm run simulate:faults -- --replay counterexample.json
 
-Runs the real scheduler, ledger and agents against PostgreSQL under a simulated clock, with faults drawn from the seed,
-until so many attempts have been made, and checks that none was lost, doubled or charged twice.`;
+Runs the real scheduler, ledger and agents against PostgreSQL under a simulated clock, one world for each seed, with
+faults drawn from it, and checks that no job was lost, none committed twice and no GPU-second charged twice.
+--attempts ends the run once so many have been made. --results keeps each world's figures in a file, and leaves out
+the seeds that it has already: so a long run can be done in pieces. --twice shows that a replay is exact.
+A violation is made smaller and printed as a counterexample to keep. Exit code 1: violated; 2: bad input.`;
 
 const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
+const seed = whole(0, 2 ** 31);
 const wishes = z.object({
-  seed: whole(0, 2 ** 31).default(1),
-  attempts: whole(1, 100_000_000).default(2_000),
-  parallel: whole(1, 8).default(4),
-  jobs: whole(1, 5_000).default(400),
-  replay: z.string().optional(),
+  seeds: z
+    .string()
+    .regex(/^\d+\.\.\d+$/, 'expected A..B')
+    .transform((text) => text.split('..').map(Number) as [number, number])
+    .refine(([first, last]) => first <= last && last <= 2 ** 31, 'expected A..B with A ≤ B')
+    .default([1, 4]),
+  attempts: whole(1, 100_000_000).optional(),
+  jobs: whole(1, 5_000).default(600),
+  results: z.string().min(1).optional(),
+  twice: seed.optional(),
+  replay: z.string().min(1).optional(),
 });
-const names = ['seed', 'attempts', 'parallel', 'jobs', 'replay'] as const;
+type Wish = z.output<typeof wishes>;
 
 /** @returns 0 when all invariants held, 1 when one was violated, 2 on bad input. */
 export async function main(args: string[]): Promise<number> {
+  if (args.includes('--help')) {
+    console.log(usage);
+    return 0;
+  }
   const wish = read(args);
   if (typeof wish === 'string') {
     console.error(wish);
@@ -36,17 +52,23 @@ export async function main(args: string[]): Promise<number> {
   chmodSync(folder, 0o755);
   const server = await startEmbeddedPostgres({ dataDir: folder, durable: false, database: 'faults' });
   if (!server.ok) throw new Error(server.error.detail);
+  const databases = await EpisodeDatabases.on(server.value.url);
+  const uninstall = installVirtualTime();
   try {
-    const databases = await EpisodeDatabases.on(server.value.url);
-    return wish.replay === undefined ? await campaign(databases, wish) : await replay(databases, wish.replay);
+    if (wish.replay !== undefined) return await replay(databases, wish.replay);
+    if (wish.twice !== undefined) return await twice(databases, episodeOptions(wish.twice, wish.jobs));
+    return await campaign(databases, wish);
   } finally {
+    uninstall();
+    await databases.close();
     await server.value.stop();
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function read(args: string[]): z.output<typeof wishes> | string {
+function read(args: string[]): Wish | string {
   try {
+    const names = Object.keys(wishes.shape);
     const options = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]));
     const parsed = wishes.safeParse(parseArgs({ args, options, strict: true }).values);
     if (parsed.success) return parsed.data;
@@ -56,53 +78,67 @@ function read(args: string[]): z.output<typeof wishes> | string {
   }
 }
 
-async function campaign(databases: EpisodeDatabases, wish: z.output<typeof wishes>): Promise<number> {
-  const startedMs = performance.now();
-  const total = await runCampaign(databases, {
-    ...wish,
-    jobsPerEpisode: wish.jobs,
-    onEpisode: (options, result, sum) => {
-      const seconds = (performance.now() - startedMs) / 1_000;
-      console.log(
-        `episode ${sum.episodes}: seed ${options.seed}, ${result.attempts} attempts, ${result.faults.length} faults, ` +
-          `${result.violations.length} violations; ${sum.attempts} of ${wish.attempts} attempts after ${seconds.toFixed(0)} s`,
-      );
-    },
-  });
-  console.log(report(total));
-  const [first] = total.violating;
-  if (first === undefined) return 0;
-  console.log(`\nseed ${first.options.seed} violates:`);
-  for (const violation of first.result.violations.slice(0, 10)) console.log(JSON.stringify(violation));
+async function campaign(databases: EpisodeDatabases, wish: Wish): Promise<number> {
+  const results = new ResultsFile(wish.results);
+  const [first, last] = wish.seeds;
+  for (let one = first; one <= last && results.attempts < (wish.attempts ?? Infinity); one++) {
+    if (results.has(one)) continue;
+    const options = episodeOptions(one, wish.jobs);
+    const before = process.cpuUsage();
+    const result = await databases.run(options);
+    const { user, system } = process.cpuUsage(before);
+    results.add(one, result, (user + system) / 1e6);
+    console.log(
+      `seed ${one}: ${result.attempts} attempts, ${result.faults.length} faults, ${result.statements} statements, ` +
+        `${result.violations.length} violations, trace ${result.trace.slice(0, 16)}; ${results.attempts} attempts in all`,
+    );
+    if (result.violations.length > 0) {
+      await explain(databases, options, result);
+      return 1;
+    }
+  }
+  console.log(JSON.stringify(results.total(), null, 2));
+  return 0;
+}
+
+async function explain(
+  databases: EpisodeDatabases,
+  options: EpisodeOptions,
+  result: EpisodeResult,
+): Promise<void> {
+  console.log(`\nseed ${options.seed} violates:`);
+  for (const violation of result.violations.slice(0, 10)) console.log(JSON.stringify(violation));
   console.log('\nmaking it smaller:');
-  const uninstall = installVirtualTime();
-  const run = (options: EpisodeOptions) => databases.run(options);
-  const smallest = await shrink(run, first.options, first.result, console.log).finally(uninstall);
+  const smallest = await shrink((candidate) => databases.run(candidate), options, result, console.log);
   console.log(
     `\nKeep this in test/simulation/faults/counterexamples/:\n${JSON.stringify(smallest, null, 2)}`,
   );
-  return 1;
 }
 
 async function replay(databases: EpisodeDatabases, file: string): Promise<number> {
-  const { options, violates } = JSON.parse(readFileSync(file, 'utf8')) as {
-    options: EpisodeOptions;
-    violates: string;
-  };
-  const uninstall = installVirtualTime();
-  const result = await databases.run(options).finally(uninstall);
+  const { options, violates } = JSON.parse(readFileSync(file, 'utf8')) as Counterexample;
+  const result = await databases.run(options);
   for (const violation of result.violations) console.log(JSON.stringify(violation));
-  console.log(`${violates}: ${result.violations.length} violations now`);
+  console.log(`${violates}: ${result.violations.length} violations now, trace ${result.trace}`);
   return result.violations.length === 0 ? 0 : 1;
 }
 
-function report(total: CampaignTotal): string {
-  const { recoveryMs, violating, ...sums } = total;
-  const sorted = [...recoveryMs].sort((a, b) => a - b);
-  const recovery = { lost: sorted.length, p50Ms: sorted[sorted.length >> 1], maxMs: sorted.at(-1) };
-  return JSON.stringify(
-    { ...sums, recovery, violations: violating.flatMap(({ result }) => result.violations).length },
-    null,
-    2,
+async function twice(databases: EpisodeDatabases, options: EpisodeOptions): Promise<number> {
+  const lines: string[] = [];
+  const first = await databases.run(options, { onLine: (line) => lines.push(line) });
+  let at = 0;
+  let parted: string | undefined;
+  const second = await databases.run(options, {
+    onLine: (line) => {
+      if (lines[at] !== line) parted ??= `event ${at}:\n  first  ${lines[at]}\n  second ${line}`;
+      at++;
+    },
+  });
+  console.log(
+    `seed ${options.seed}: ${first.attempts} attempts, ${first.statements} statements, ${lines.length} events`,
   );
+  console.log(`first  ${first.trace}\nsecond ${second.trace}`);
+  if (first.trace === second.trace) return 0;
+  console.log(`They part at ${parted ?? `event ${at}, where the second ends`}`);
+  return 1;
 }

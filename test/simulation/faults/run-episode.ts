@@ -4,6 +4,7 @@ import { type IdKind, mintId } from '@beamtime/kernel';
 import type { AgentPrincipal } from '@beamtime/platform';
 import { leaderSilentMs, migrate, openDataSource, Transactor } from '@beamtime/platform';
 import { CancelJob, type JobSubmission, SubmitJob } from '@beamtime/scheduling';
+import type { INestApplicationContext } from '@nestjs/common';
 import pg from 'pg';
 import { checkEnd, type Disturbance, type EndFigures } from './check-end.js';
 import { installDatabaseClock, keepToTheClock, stopVacuum } from './database-clock.js';
@@ -22,6 +23,8 @@ export const leaseTtlMs = 30_000;
 const slotMs = 5_000;
 /** A standby looks every second, and takes the lock of a leader that has been silent for five. */
 const electionMs = leaderSilentMs + 3_000;
+/** So long after the last submission faults still strike: it is then that most attempts are the second of their job. */
+const faultsGoOnMs = 60_000;
 /** Without new faults everything must come to its end within this time. */
 const calmMs = 30 * 60_000;
 
@@ -32,10 +35,19 @@ export interface EpisodeOptions {
   readonly gpusPerLab: number;
   /** Jobs submitted per second. */
   readonly jobsPerSecond: number;
+  /** The longest program takes so many seconds; most take far less. */
+  readonly stepsMost: number;
   /** Only these faults strike. */
   readonly only?: readonly string[];
   /** Multiplies the probabilities of all faults. */
   readonly intensity?: number;
+}
+
+export interface EpisodeHooks {
+  /** Gets every line of the trace. */
+  readonly onLine?: (line: string) => void;
+  /** Changes each process of the facility as it starts: a test plants a bug here and sees it found. */
+  readonly spoil?: (facility: INestApplicationContext) => void;
 }
 
 export interface EpisodeResult extends EndFigures {
@@ -81,9 +93,9 @@ const rates = {
 export async function runEpisode(
   databaseUrl: string,
   options: EpisodeOptions,
-  onLine?: (line: string) => void,
+  hooks: EpisodeHooks = {},
 ): Promise<EpisodeResult> {
-  return new Episode(databaseUrl, options, onLine).run();
+  return new Episode(databaseUrl, options, hooks).run();
 }
 
 /** Makes the template that episodes copy: all tables, with their defaults bound to the simulated clock. */
@@ -116,9 +128,9 @@ class Episode {
   constructor(
     private readonly databaseUrl: string,
     private readonly options: EpisodeOptions,
-    onLine: ((line: string) => void) | undefined,
+    private readonly hooks: EpisodeHooks,
   ) {
-    this.trace = new Trace(onLine);
+    this.trace = new Trace(hooks.onLine);
     const { seed, only } = options;
     this.random = stream(seed, 'interleaving');
     this.faults = new FaultPlan(seed, only === undefined ? undefined : new Set(only));
@@ -172,11 +184,10 @@ class Episode {
       this.submitAll();
       this.everySlot(1);
       const lastSubmitMs = this.time.nowMs + (this.options.jobs / this.options.jobsPerSecond) * 1_000;
-      await this.loop(lastSubmitMs + 60_000);
+      await this.loop(lastSubmitMs);
+      await this.loopUntilEnded(faultsGoOnMs);
       this.calm();
-      const deadlineMs = this.time.nowMs + calmMs;
-      while (this.time.nowMs < deadlineMs && !(await this.allEnded()))
-        await this.loop(this.time.nowMs + slotMs);
+      await this.loopUntilEnded(calmMs);
       const figures = await checkEnd({
         admin: this.admin,
         world: this.world,
@@ -224,6 +235,12 @@ class Episode {
     }
   }
 
+  private async loopUntilEnded(atMostMs: number): Promise<void> {
+    const deadlineMs = this.time.nowMs + atMostMs;
+    while (this.time.nowMs < deadlineMs && !(await this.allEnded()))
+      await this.loop(this.time.nowMs + slotMs);
+  }
+
   /** Lets the world go on until this work is done. */
   private async drive<T>(work: Promise<T>): Promise<T> {
     let done = false;
@@ -240,6 +257,7 @@ class Episode {
     const host = new Host(name, this.time, this.clockOf(name), stream(this.options.seed, name));
     const { databaseUrl, postgres, redis, store } = this;
     const started = await FacilityHost.start(host, { databaseUrl, leaseTtlMs, postgres, redis, store });
+    this.hooks.spoil?.(started.app);
     this.facility = [...this.facility.filter((one) => one.host.alive), started];
   }
 
@@ -331,12 +349,12 @@ class Episode {
   }
 
   private submitAll(): void {
-    const { jobs, jobsPerSecond, seed } = this.options;
+    const { jobs, jobsPerSecond, stepsMost, seed } = this.options;
     const draw = stream(seed, 'jobs');
     for (let n = 0; n < jobs; n++) {
       const atMs = this.time.nowMs + ((n + draw()) / jobsPerSecond) * 1_000;
       const gpus = draw() < 0.8 ? 1 : draw() < 0.7 ? 2 : 4;
-      const steps = 1 + Math.floor(draw() ** 3 * 60);
+      const steps = 1 + Math.floor(draw() ** 3 * stepsMost);
       const saves = draw() < 0.3;
       const unlucky = draw();
       const fails = unlucky < 0.01 ? 'always-badly' : unlucky < 0.05 ? 'once' : 'never';
