@@ -266,9 +266,11 @@ export class GatedPostgres {
   /** Until nothing goes on by itself any more: no callback, no connection that is being opened. */
   private async quiet(): Promise<void> {
     const { time } = this.around;
-    do {
+    for (;;) {
       await turn();
-    } while (time.immediates > 0 || this.pools.some((pool) => pool.isOpening()));
+      if (this.pools.some((pool) => pool.isOpening())) await new Promise((resolve) => setTimeout(resolve, 1));
+      else if (time.immediates === 0) return;
+    }
   }
 
   /** False when it waits for a lock. */
