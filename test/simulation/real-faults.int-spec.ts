@@ -33,33 +33,45 @@ async function nothingLostOrDoubled(one: RealFacility, jobIds: readonly string[]
   );
   expect(ends).toHaveLength(jobIds.length);
   expect(one.overlaps()).toEqual([]);
+  await noneOutlivedItsLease(one);
 }
 
-/** Minutes of real leases, and times that a busy machine does not keep: `BEAMTIME_SLOW=1`. */
+/** Before the facility gave an attempt up as lost, the last sign of life of its program. */
+async function noneOutlivedItsLease(one: RealFacility): Promise<void> {
+  const lost = await one.at.transactor.read.rows<{ job: string; attempt: number; endedMs: number }>(
+    `SELECT job_id AS job, number AS attempt, (extract(epoch FROM ended_at) * 1000)::float8 AS "endedMs"
+     FROM scheduling.attempt WHERE state = 'lost'`,
+  );
+  const ended = new Map(lost.map(({ job, attempt, endedMs }) => [`${job}.${attempt}`, endedMs]));
+  const outlived = one
+    .lives()
+    .filter((life) => life.lastMs > (ended.get(`${life.jobId}.${life.attempt}`) ?? Number.POSITIVE_INFINITY));
+  expect(outlived).toEqual([]);
+}
+
+/** Minutes of real leases. */
 const slow = process.env['BEAMTIME_SLOW'] === '1';
 
-describe.runIf(slow)('real processes under faults', { timeout: 600_000 }, () => {
+describe('real processes under faults', { timeout: 600_000 }, () => {
   it('an agent frozen beyond its lease: its program ends with the lease, another goes on, and it is fenced', async () => {
     facility = await RealFacility.start(1);
     const one = facility;
     const frozen = await one.agent('frozen');
-    const { jobId } = await one.submit(300);
-    await expect.poll(() => one.lives().length, { timeout: 60_000 }).toBe(1);
-    await one.agent('heir');
+    const { jobId } = await one.submit(100);
+    await expect.poll(() => one.lives().length, { timeout: 60_000, interval: 100 }).toBe(1);
     frozen.process?.kill('SIGSTOP');
-    const frozenMs = Date.now();
-    await expect.poll(async () => (await one.at.job(jobId)).attempts, { timeout: 60_000 }).toBe(2);
-    await expect.poll(() => one.lives().length, { timeout: 60_000 }).toBe(2);
-    const [first] = one.lives();
-    // The guard ends it with the lease; a busy machine gets a second.
-    expect((first?.lastMs ?? 0) - frozenMs).toBeLessThan(realLeaseMs + 1_000);
+    await one.agent('heir');
+    // The guard of its program ends that with the lease, and only then the facility gives the job away.
+    await expect.poll(async () => (await one.at.job(jobId)).attempts, { timeout: 60_000 }).toBeGreaterThan(1);
+    await expect.poll(() => one.lives().length, { timeout: 60_000 }).toBeGreaterThan(1);
+    await noneOutlivedItsLease(one);
     frozen.process?.kill('SIGCONT');
     await expect.poll(() => frozen.stderr, { timeout: 60_000 }).toContain('attempt given up');
     await ended(one, [jobId]);
     await nothingLostOrDoubled(one, [jobId]);
   });
 
-  it('a leader that is frozen loses its lock, and changes nothing when it wakes', async () => {
+  it('a leader that is frozen loses its lock and changes nothing when it wakes, and one that is killed is replaced', async () => {
     facility = await RealFacility.start(2);
     const one = facility;
     await one.agent('steady');
@@ -70,76 +82,80 @@ describe.runIf(slow)('real processes under faults', { timeout: 600_000 }, () => 
     await expect.poll(async () => (await one.leader())?.pid, { timeout: 60_000 }).not.toBe(leader?.pid);
     await ended(one, [jobId]);
     leader?.kill('SIGCONT');
-    const again = await one.submit(5);
+    const again = await one.submit(20);
+    (await one.leader())?.kill('SIGKILL');
     await ended(one, [again.jobId]);
     await nothingLostOrDoubled(one, [jobId, again.jobId]);
   });
 
-  it('SIGKILL and SIGSTOP at random on agents, programs, schedulers, Redis and connections lose and double nothing', async () => {
-    facility = await RealFacility.start(2);
-    const one = facility;
-    for (const name of ['a', 'b', 'c']) await one.agent(name);
-    const jobs = await Promise.all(Array.from({ length: 10 }, (_, n) => one.submit(20 + 8 * n)));
-    const random = stream(Number(process.env['BEAMTIME_SEED'] ?? 5), 'real faults');
-    const any = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
-    const faults = [
-      async () => {
-        const agent = any(one.agents);
-        await agent.stop('SIGKILL');
-        agent.start();
-      },
-      async () => {
-        const agent = any(one.agents);
-        agent.process?.kill('SIGSTOP');
-        await pause(random() * 2 * realLeaseMs);
-        agent.process?.kill('SIGCONT');
-      },
-      () => {
-        const [program] = any(one.agents).programs();
-        if (program !== undefined) {
-          try {
-            process.kill(program, 'SIGKILL');
-          } catch {
-            // It ended by itself.
+  it.runIf(slow)(
+    'SIGKILL and SIGSTOP at random on agents, programs, schedulers, Redis and connections lose and double nothing',
+    async () => {
+      facility = await RealFacility.start(2);
+      const one = facility;
+      for (const name of ['a', 'b', 'c']) await one.agent(name);
+      const jobs = await Promise.all(Array.from({ length: 10 }, (_, n) => one.submit(20 + 8 * n)));
+      const random = stream(Number(process.env['BEAMTIME_SEED'] ?? 5), 'real faults');
+      const any = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
+      const faults = [
+        async () => {
+          const agent = any(one.agents);
+          await agent.stop('SIGKILL');
+          agent.start();
+        },
+        async () => {
+          const agent = any(one.agents);
+          agent.process?.kill('SIGSTOP');
+          await pause(random() * 2 * realLeaseMs);
+          agent.process?.kill('SIGCONT');
+        },
+        () => {
+          const [program] = any(one.agents).programs();
+          if (program !== undefined) {
+            try {
+              process.kill(program, 'SIGKILL');
+            } catch {
+              // It ended by itself.
+            }
           }
-        }
-        return Promise.resolve();
-      },
-      async () => {
-        (await one.leader())?.kill('SIGKILL');
-        await one.startScheduler();
-      },
-      async () => {
-        const leader = await one.leader();
-        leader?.kill('SIGSTOP');
-        await pause(random() * realLeaseMs);
-        leader?.kill('SIGCONT');
-      },
-      async () => {
-        await one.redis.kill();
-        await pause(random() * 3_000);
-        await one.redis.restart();
-      },
-      async () => {
-        await one.at.transactor.read.rows(
-          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+          return Promise.resolve();
+        },
+        async () => {
+          (await one.leader())?.kill('SIGKILL');
+          await one.startScheduler();
+        },
+        async () => {
+          const leader = await one.leader();
+          leader?.kill('SIGSTOP');
+          await pause(random() * realLeaseMs);
+          leader?.kill('SIGCONT');
+        },
+        async () => {
+          await one.redis.kill();
+          await pause(random() * 3_000);
+          await one.redis.restart();
+        },
+        async () => {
+          await one.at.transactor.read.rows(
+            `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
            WHERE datname = current_database() AND pid <> pg_backend_pid()`,
-        );
-      },
-    ];
-    for (let n = 0; n < 10; n++) {
-      await any(faults)();
-      await pause(random() * 2_000);
-    }
-    for (const agent of one.agents) if (agent.process && !isRunning(agent.process)) agent.start();
-    const jobIds = jobs.map(({ jobId }) => jobId);
-    await ended(one, jobIds);
-    await nothingLostOrDoubled(one, jobIds);
-  });
+          );
+        },
+      ];
+      for (let n = 0; n < 10; n++) {
+        await any(faults)();
+        await pause(random() * 2_000);
+      }
+      for (const agent of one.agents) if (agent.process && !isRunning(agent.process)) agent.start();
+      const jobIds = jobs.map(({ jobId }) => jobId);
+      await ended(one, jobIds);
+      await nothingLostOrDoubled(one, jobIds);
+    },
+  );
 
-  const missing = whyNoNamespaces();
+  const missing = slow ? whyNoNamespaces() : 'only with BEAMTIME_SLOW=1';
   it.skipIf(missing !== null)(
-    `two agents in network namespaces that are cut off${missing === null ? '' : ` (${missing})`}`,
+    `two agents in network namespaces that are cut off${missing === null ? '' : ` (skipped: ${missing})`}`,
     async () => {
       facility = await RealFacility.start(0);
       const one = facility;
@@ -170,19 +186,14 @@ describe.runIf(slow)('real processes under faults', { timeout: 600_000 }, () => 
       const jobs = [await one.submit(250), await one.submit(250)];
       await expect.poll(() => one.lives().length, { timeout: 60_000 }).toBe(2);
       for (const { near } of outside) ip('link', 'set', near, 'down');
-      const cutMs = Date.now();
       await expect.poll(() => [...first.programs(), ...second.programs()], { timeout: 60_000 }).toEqual([]);
-      // Both stopped by themselves, before the server gave their work away.
-      for (const life of one.lives()) expect(life.lastMs - cutMs).toBeLessThan(realLeaseMs);
       const heir = await one.agent('heir');
-      await expect
-        .poll(
-          async () => (await Promise.all(jobs.map(({ jobId }) => one.at.job(jobId)))).map((j) => j.attempts),
-          {
-            timeout: 60_000,
-          },
-        )
-        .toEqual([2, 2]);
+      for (const { jobId } of jobs)
+        await expect
+          .poll(async () => (await one.at.job(jobId)).attempts, { timeout: 60_000 })
+          .toBeGreaterThan(1);
+      // Both stopped by themselves, before the server gave their work away.
+      await noneOutlivedItsLease(one);
       for (const { near } of outside) ip('link', 'set', near, 'up');
       for (const agent of [first, second]) await one.isUp(agent);
       const jobIds = jobs.map(({ jobId }) => jobId);

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { createHash } from 'node:crypto';
+import { hostname } from 'node:os';
 import { idleInTransactionMs } from '@beamtime/platform';
 import type pg from 'pg';
 import type { DataSource } from 'typeorm';
@@ -144,7 +145,8 @@ export class GatedPostgres {
     );
     answered.give();
     await heard.given;
-    this.around.trace.note(`${time.nowMs} ${name} ${text} ${JSON.stringify(values)} ${toldBy(outcome)}`);
+    const said = `${text} ${JSON.stringify(values)} ${toldBy(outcome)}`;
+    this.around.trace.note(`${time.nowMs} ${name} ${said.replaceAll(thisProcess, host.name)}`);
     // A frozen process hears it when it wakes, a dead one never.
     if (host.frozen || !host.alive) await time.sleep(0, host);
     if (!('error' in outcome)) return outcome.value;
@@ -193,7 +195,10 @@ export class GatedPostgres {
     values: unknown[] | undefined,
     send: (...args: unknown[]) => Promise<unknown>,
   ): Promise<unknown> {
-    const answer = await send(text.replace(/pg_terminate_backend\(([\w.]+)\)/, 'pg_terminate_backend($1, 5000)'), values);
+    const answer = await send(
+      text.replace(/pg_terminate_backend\(([\w.]+)\)/, 'pg_terminate_backend($1, 5000)'),
+      values,
+    );
     const { rows } = await this.around.admin.query<{ pid: number }>('SELECT pid FROM pg_stat_activity');
     const alive = new Set(rows.map(({ pid }) => pid));
     for (const mine of this.clients.values())
@@ -251,7 +256,8 @@ export class GatedPostgres {
         await this.breakDeadlock(next);
       }
       // Within a transaction nothing is given back.
-      if (this.blocked.length > 0 && next.client.inTransaction !== true) done.push(...(await this.unblocked()));
+      if (this.blocked.length > 0 && next.client.inTransaction !== true)
+        done.push(...(await this.unblocked()));
       await this.tell(done);
     }
   }
@@ -314,9 +320,7 @@ export class GatedPostgres {
   private async breakDeadlock(latest: Statement): Promise<void> {
     const waits = await this.waitsFor(this.blocked);
     const byPid = new Map(this.blocked.map((one) => [one.client.processID, one]));
-    const circle = circleOf(latest, (one) =>
-      (waits.get(one) ?? []).flatMap((pid) => byPid.get(pid) ?? []),
-    );
+    const circle = circleOf(latest, (one) => (waits.get(one) ?? []).flatMap((pid) => byPid.get(pid) ?? []));
     if (circle === undefined) return;
     const victim = circle[Math.floor(this.around.random() * circle.length)] ?? latest;
     victim.victim = true;
@@ -346,6 +350,8 @@ function circleOf(
   return walk(start, [start]);
 }
 
+/** What a candidate for leader calls itself; the same for all of a world, and another at each replay. */
+const thisProcess = `${hostname()}/${process.pid}`;
 const names = new Map<string, string>();
 
 /** Named, so that a connection parses and plans it once; what it does is the same. */

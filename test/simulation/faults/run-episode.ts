@@ -254,9 +254,18 @@ class Episode {
 
   private async startFacility(slot: number): Promise<void> {
     const name = `facility${slot}.${++this.facilityStarts}`;
-    const host = new Host(name, this.time, this.clockOf(name), stream(this.options.seed, name));
+    const { seed } = this.options;
+    const host = new Host(
+      name,
+      this.time,
+      this.clockOf(name),
+      stream(seed, name),
+      stream(seed, `${name}/start`),
+    );
     const { databaseUrl, postgres, redis, store } = this;
     const started = await FacilityHost.start(host, { databaseUrl, leaseTtlMs, postgres, redis, store });
+    // Nest draws names from a supply that all worlds of this process share: now more, now fewer.
+    host.entropy = stream(seed, `${name}/entropy`);
     this.hooks.spoil?.(started.app);
     this.facility = [...this.facility.filter((one) => one.host.alive), started];
   }

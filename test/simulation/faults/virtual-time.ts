@@ -17,7 +17,10 @@ export class Host {
     readonly time: VirtualTime,
     /** How its clock errs: wall time by `offsetMs`, and a second of its own takes 1/`rate` s. */
     readonly clock: { readonly offsetMs: number; readonly rate: number },
+    /** What the world draws for it: how long its statements and messages take. */
     readonly random: () => number,
+    /** What its code gets when it asks for randomness. */
+    public entropy: () => number = random,
   ) {}
 
   get monotonicMs(): number {
@@ -193,7 +196,7 @@ export function installVirtualTime(): () => void {
   crypto.randomBytes = ((size: number) => {
     const host = current.getStore();
     if (host === undefined) return randomBytes(size);
-    return Buffer.from(Array.from({ length: size }, () => Math.floor(host.random() * 256)));
+    return Buffer.from(Array.from({ length: size }, () => Math.floor(host.entropy() * 256)));
   }) as typeof randomBytes;
   crypto.randomUUID = ((options) => {
     if (current.getStore() === undefined) return randomUUID(options);
@@ -245,7 +248,7 @@ export function installVirtualTime(): () => void {
   });
   Date.now = () => current.getStore()?.wallMs ?? clocks.dateNow();
   performance.now = () => current.getStore()?.monotonicMs ?? clocks.performanceNow.call(performance);
-  Math.random = () => (current.getStore()?.random ?? clocks.random)();
+  Math.random = () => (current.getStore()?.entropy ?? clocks.random)();
   AbortSignal.timeout = (ms) => {
     if (current.getStore() === undefined) return clocks.timeout.call(AbortSignal, ms);
     const abort = new AbortController();
