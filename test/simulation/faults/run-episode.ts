@@ -3,20 +3,24 @@ import { Ledger } from '@beamtime/access';
 import { type IdKind, mintId } from '@beamtime/kernel';
 import type { AgentPrincipal } from '@beamtime/platform';
 import { leaderSilentMs, migrate, openDataSource, Transactor } from '@beamtime/platform';
-import { CancelJob, type JobSubmission, SubmitJob } from '@beamtime/scheduling';
-import type { INestApplicationContext } from '@nestjs/common';
+import { CancelJob, SubmitJob } from '@beamtime/scheduling';
 import pg from 'pg';
-import { checkEnd, type Disturbance, type EndFigures } from './check-end.js';
+import { checkEnd, type Disturbance } from './check-end.js';
 import { installDatabaseClock, keepToTheClock, stopVacuum } from './database-clock.js';
+import type { EpisodeHooks, EpisodeOptions, EpisodeResult } from './episode.js';
 import { FacilityHost, simulatedSchemas } from './facility-host.js';
 import { FaultPlan, stream } from './fault-plan.js';
+import { rates } from './fault-rates.js';
 import { GatedPostgres } from './gated-postgres.js';
 import { MemberLab } from './member-lab.js';
 import { Network } from './network.js';
+import { submission } from './submission.js';
 import { SimulatedRedis, SimulatedStore } from './surroundings.js';
 import { Trace } from './trace.js';
 import { Host, VirtualTime } from './virtual-time.js';
-import { type Violation, World } from './world.js';
+import { World } from './world.js';
+
+export type { EpisodeHooks, EpisodeOptions, EpisodeResult } from './episode.js';
 
 /** The production default of BEAMTIME_LEASE_TTL_MS. */
 export const leaseTtlMs = 30_000;
@@ -27,64 +31,6 @@ const electionMs = leaderSilentMs + 3_000;
 const faultsGoOnMs = 60_000;
 /** Without new faults everything must come to its end within this time. */
 const calmMs = 30 * 60_000;
-
-export interface EpisodeOptions {
-  readonly seed: number;
-  readonly jobs: number;
-  readonly labs: number;
-  readonly gpusPerLab: number;
-  /** Jobs submitted per second. */
-  readonly jobsPerSecond: number;
-  /** The longest program takes so many seconds; most take far less. */
-  readonly stepsMost: number;
-  /** Only these faults strike. */
-  readonly only?: readonly string[];
-  /** Multiplies the probabilities of all faults. */
-  readonly intensity?: number;
-}
-
-export interface EpisodeHooks {
-  /** Gets every line of the trace. */
-  readonly onLine?: (line: string) => void;
-  /** Changes each process of the facility as it starts: a test plants a bug here and sees it found. */
-  readonly spoil?: (facility: INestApplicationContext) => void;
-}
-
-export interface EpisodeResult extends EndFigures {
-  readonly violations: readonly Violation[];
-  readonly faults: readonly string[];
-  readonly virtualSeconds: number;
-  readonly statements: number;
-  readonly messages: number;
-  readonly refused: number;
-  readonly deadlocks: number;
-  readonly lockWaits: number;
-  /** SHA-256 over every statement with its parameters and answer, every message and every fault: a replay has the same. */
-  readonly trace: string;
-}
-
-/** Per five seconds and thing, unless said otherwise. */
-const rates = {
-  labKilled: 0.02,
-  labFrozen: 0.02,
-  labCut: 0.03,
-  labTwin: 0.006,
-  facilityCrashed: 0.008,
-  facilityFrozen: 0.006,
-  connectionsLost: 0.012,
-  redisAway: 0.03,
-  clockStep: 0.03,
-  jobCancelled: 0.02,
-  jobPreempted: 0.05,
-  knockLost: 0.05,
-  message: { requestLost: 0.015, answerLost: 0.015, repeated: 0.02, late: 0.03 },
-  statement: {
-    killedBefore: 0.0008,
-    killedAfterCommit: 0.003,
-    processCrashed: 0.00002,
-    processFrozen: 0.00002,
-  },
-} as const;
 
 /**
  * One small world from its beginning to its end, with faults by the seed. Needs a copy of the prepared database of its
@@ -509,30 +455,4 @@ class Episode {
     );
     return rows.length === 0;
   }
-}
-
-function submission(n: number, gpus: number, steps: number): JobSubmission {
-  return {
-    kind: 'train',
-    name: `job ${n}`,
-    runner: {
-      kind: 'train',
-      model: { family: 'gpt-neox', hiddenSize: 16, layers: 1, heads: 2, contextTokens: 16 },
-      tokenizer: { kind: 'byte' },
-      data: { corpora: [{ id: 'eng', path: 'corpora/eng.txt', language: 'eng', script: 'Latn' }] },
-      seeds: { initialisation: 1, dataOrder: 1 },
-      training: { steps, batchSequences: 2, learningRate: 0.001 },
-    },
-    inputs: [],
-    resources: { gpus, maxSeconds: 600, checkpoint: true },
-    labId: null,
-    suiteId: null,
-    modelId: null,
-    studyId: null,
-    priority: 0,
-    attemptLimit: 20,
-    requestKey: `job ${n}`,
-    account: { kind: 'operations' },
-    submittedBy: 'simulation',
-  } as JobSubmission;
 }
