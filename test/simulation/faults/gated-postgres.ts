@@ -1,5 +1,4 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import { idleInTransactionMs } from '@beamtime/platform';
 import type pg from 'pg';
@@ -15,8 +14,6 @@ export const calls = new AsyncLocalStorage<{ commits: number }>();
 
 /** So long a released statement may take before we ask PostgreSQL whether it waits for a lock. */
 const askAfterMs = 4;
-/** Statements this long are parsed and planned once in each connection. */
-const namedFromChars = 60;
 
 /** More are only counted in the trace: where they differ, the next statements do. */
 const fewRows = 3;
@@ -102,11 +99,14 @@ export class GatedPostgres {
     const send = client.query.bind(client) as (...args: unknown[]) => Promise<unknown>;
     client.query = ((...args: unknown[]) => {
       const host = current.getStore();
-      const [text, values] = args;
-      if (host === undefined || typeof text !== 'string' || typeof args.at(-1) === 'function') {
-        return send(...args);
-      }
-      return this.passed(host, client, text, values as unknown[] | undefined, send);
+      if (host === undefined || typeof args.at(-1) === 'function') return send(...args);
+      const [statement, values] = args as [string | { text: string }, unknown[] | undefined];
+      const text = typeof statement === 'string' ? statement : statement.text;
+      // What passed by the gate would be seen by nobody, and at a time of its own.
+      if (typeof text !== 'string') throw new Error('a statement that the gate does not know');
+      return this.passed(host, client, text, values, (again) =>
+        again === undefined ? send(...args) : send(again, values),
+      );
     }) as never;
   }
 
@@ -115,7 +115,7 @@ export class GatedPostgres {
     client: Client,
     text: string,
     values: unknown[] | undefined,
-    send: (...args: unknown[]) => Promise<unknown>,
+    send: (instead?: string) => Promise<unknown>,
   ): Promise<unknown> {
     const { time, faults, rates } = this.around;
     const number = (this.counts.get(host) ?? 0) + 1;
@@ -139,7 +139,7 @@ export class GatedPostgres {
     };
     this.ready.push(statement);
     await released.given;
-    const outcome = await this.perform(client, name, text, values, send).then(
+    const outcome = await this.perform(client, name, text, send).then(
       (value): Outcome => ({ value }),
       (error: Error): Outcome => ({ error }),
     );
@@ -162,8 +162,7 @@ export class GatedPostgres {
     client: Client,
     name: string,
     text: string,
-    values: unknown[] | undefined,
-    send: (...args: unknown[]) => Promise<unknown>,
+    send: (instead?: string) => Promise<unknown>,
   ): Promise<unknown> {
     const { faults, rates } = this.around;
     if (faults.strikes(`${name}/killed`, rates.killedBefore)) await this.terminate([client]);
@@ -175,8 +174,8 @@ export class GatedPostgres {
       );
     }
     if (usesClock.test(text)) await this.tick();
-    if (text.includes('pg_terminate_backend')) return this.performTermination(text, values, send);
-    const answer = await send(...planned(text, values));
+    if (text.includes('pg_terminate_backend')) return this.performTermination(text, send);
+    const answer = await send();
     if (text !== 'COMMIT' && text !== 'ROLLBACK') return answer;
     client.inTransaction = false;
     if (text === 'ROLLBACK') return answer;
@@ -192,12 +191,10 @@ export class GatedPostgres {
   /** A process ends another's connection: what follows from it is there before anything else happens. */
   private async performTermination(
     text: string,
-    values: unknown[] | undefined,
-    send: (...args: unknown[]) => Promise<unknown>,
+    send: (instead?: string) => Promise<unknown>,
   ): Promise<unknown> {
     const answer = await send(
       text.replace(/pg_terminate_backend\(([\w.]+)\)/, 'pg_terminate_backend($1, 5000)'),
-      values,
     );
     const { rows } = await this.around.admin.query<{ pid: number }>('SELECT pid FROM pg_stat_activity');
     const alive = new Set(rows.map(({ pid }) => pid));
@@ -352,19 +349,6 @@ function circleOf(
 
 /** What a candidate for leader calls itself; the same for all of a world, and another at each replay. */
 const thisProcess = `${hostname()}/${process.pid}`;
-const names = new Map<string, string>();
-
-/** Named, so that a connection parses and plans it once; what it does is the same. */
-function planned(text: string, values: unknown[] | undefined): unknown[] {
-  if (values === undefined || text.length < namedFromChars) return [text, values];
-  let name = names.get(text);
-  if (name === undefined) {
-    name = createHash('sha1').update(text).digest('hex').slice(0, 20);
-    names.set(text, name);
-  }
-  return [{ name, text, values }];
-}
-
 function toldBy(outcome: Outcome): string {
   if ('error' in outcome) return outcome.error.code ?? outcome.error.message;
   const { rows } = outcome.value as { rows?: readonly unknown[] };
