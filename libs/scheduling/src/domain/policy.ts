@@ -64,7 +64,7 @@ export const beamtime: SharesPolicy = {
   reach: 'all',
   order: 'share',
   backfill: true,
-  levelsGpuSeconds: [gpuHours(1), gpuHours(4), gpuHours(24), gpuHours(96)],
+  levelsGpuSeconds: [gpuHours(1), gpuHours(4), gpuHours(16), gpuHours(64), gpuHours(256)],
   preempt: true,
   minRunMs: 30 * 60_000,
   lossMs: 60_000,
