@@ -168,7 +168,7 @@ def measure(choice: argparse.Namespace, system: str) -> dict[str, float]:
             device = environment.start_torch(runtime)
             corpus = data.batches.corpora[0]
             arguments = (job, corpus.read(0, corpus.tokens), data.tokenizer.get_vocab_size(), device)
-            train = lambda: references.plain_loop(*arguments)  # noqa: E731
+            train = lambda: references.plain_loop(*arguments)
             if system == "trainer":
                 train = references.hf_trainer(*arguments, workdir / "trainer")
         wall, cpu = time.perf_counter(), time.process_time()
