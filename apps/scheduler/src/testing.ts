@@ -122,6 +122,7 @@ export function jobBody(
     attemptLimit?: number;
     priority?: number;
     gpuType?: string;
+    after?: string[];
   } = {},
 ) {
   const { gpus = 1, maxSeconds = 600, gpuType, ...rest } = more;

@@ -13,6 +13,7 @@ import { CancelJob } from './cancel-job.js';
 import { ChangeCluster } from './change-cluster.js';
 import { beamtime, type SharesPolicy } from './domain/policy.js';
 import { EndAttempt } from './end-attempt.js';
+import { PlanLate } from './follow/plan-late.js';
 import { KnownClusters } from './known-clusters.js';
 import { leaseTimes } from './lease-times.js';
 import { LEASE_TIMES, SHARES_POLICY } from './ports.js';
@@ -46,6 +47,7 @@ const useCases = [
   KnownClusters,
   EndAttempt,
   SubmitJob,
+  PlanLate,
   CancelJob,
   RegisterCluster,
   ChangeCluster,

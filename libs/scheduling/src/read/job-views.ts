@@ -1,4 +1,12 @@
-import type { AttemptView, JobView, listJobs, QueryOf, ResponseOf, summarizeJobs } from '@beamtime/contracts';
+import type {
+  AttemptView,
+  FollowedJob,
+  JobView,
+  listJobs,
+  QueryOf,
+  ResponseOf,
+  summarizeJobs,
+} from '@beamtime/contracts';
 import { Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import type { AttemptState } from '../domain/attempt-lifecycle.js';
@@ -98,6 +106,15 @@ export class JobViews {
     }));
   }
 
+  /** The jobs that a job follows, and how they stand; those that have not succeeded first. */
+  followedBy(jobId: string): Promise<FollowedJob[]> {
+    return this.transactor.read.rows<FollowedJob>(
+      `SELECT j.id AS "jobId", j.name, j.state FROM scheduling.dependency d
+       JOIN scheduling.job j ON j.id = d.after_job_id WHERE d.job_id = $1 ORDER BY d.met_at NULLS FIRST, j.id`,
+      [jobId],
+    );
+  }
+
   async runnerOf(jobId: string): Promise<Record<string, unknown>> {
     const row = await this.transactor.read.row<{ runner: Record<string, unknown> }>(
       'SELECT runner FROM scheduling.job WHERE id = $1',
@@ -180,6 +197,7 @@ function jobView(row: JobWithAttempt): JobView {
       checkpoint: row.checkpointable,
     },
     priority: row.priority,
+    blockedBy: row.blocked_by,
     attempts: row.attempts,
     attemptLimit: row.attempt_limit,
     clusterId: row.cluster_id,
