@@ -66,6 +66,7 @@ export class SubmissionsController {
         // A lab is not charged for work on its own share; the time bound still binds.
         account: null,
         after: body.after,
+        deadlineMs: body.deadline === undefined ? null : Date.parse(body.deadline),
         submittedBy: caller.personId,
       }),
     );

@@ -123,6 +123,7 @@ export function jobBody(
     priority?: number;
     gpuType?: string;
     after?: string[];
+    deadline?: string;
   } = {},
 ) {
   const { gpus = 1, maxSeconds = 600, gpuType, ...rest } = more;

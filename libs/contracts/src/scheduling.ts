@@ -156,6 +156,7 @@ export const jobSchema = z
       .describe('What must happen before it may start: jobs that it follows, and the training of its model'),
     attempts: z.number().int().min(0),
     attemptLimit: z.number().int().min(1),
+    deadline: isoTime.nullable().describe('When it is ended, should it not have ended by itself'),
     clusterId: idText('clu').nullable().describe('Where its present or last attempt is'),
     clusterName: z.string().nullable(),
     attemptState: attemptStateSchema.nullable().describe('Of its present or last attempt'),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { endpoint, idText, shortText } from './endpoint.js';
+import { endpoint, idText, isoTime, shortText } from './endpoint.js';
 import { languageCode, localName, scriptCode, workdirPath } from './runner-job.js';
 import { jobResourcesSchema, jobSchema, runnerTemplateSchema, schedulingLimits } from './scheduling.js';
 
@@ -41,6 +41,11 @@ export const submitJob = endpoint({
       .max(schedulingLimits.followedPerJob)
       .default([])
       .describe('Jobs that must have succeeded before it starts'),
+    deadline: isoTime
+      .optional()
+      .describe(
+        'A job that has not ended by then is cancelled, with its checkpoints kept; it moves nothing forward in the queue',
+      ),
     requestKey: requestKey.optional(),
   }),
   bodyLimitBytes: schedulingLimits.runnerJobBytes,
@@ -50,6 +55,7 @@ export const submitJob = endpoint({
     'scheduling.unschedulable',
     'scheduling.queue-full',
     'scheduling.dependency-failed',
+    'scheduling.deadline-past',
     'scheduling.insufficient-reservation',
     'resource.not-found',
     'auth.forbidden',

@@ -44,6 +44,8 @@ export interface JobSubmission {
    * uses beyond its hold is charged to the account as far as that reaches.
    */
   readonly gpuSecondsHeld?: number;
+  /** When it is ended should it not have ended by itself, in milliseconds of the epoch; null or left out: never. */
+  readonly deadlineMs?: number | null;
   /** Jobs that must have succeeded before it starts. */
   readonly after?: readonly string[];
   /**
@@ -129,7 +131,10 @@ export class SubmitJob {
         answers.push(ok({ jobId: same, created: same === jobId }));
         continue;
       }
-      const refused = (await this.refuseImpossible(tx, job)) ?? (room > 0 ? undefined : queueFull());
+      const refused =
+        refusePast(job, Date.now()) ??
+        (await this.refuseImpossible(tx, job)) ??
+        (room > 0 ? undefined : queueFull());
       if (refused !== undefined) {
         answers.push(err(refused));
         continue;
@@ -167,6 +172,14 @@ export class SubmitJob {
     if (why === null) return undefined;
     return problem('scheduling.unschedulable', `No cluster could ever run this job: ${why}`);
   }
+}
+
+function refusePast({ deadlineMs }: JobSubmission, nowMs: number): Refused | undefined {
+  if (deadlineMs == null || deadlineMs > nowMs) return undefined;
+  return problem(
+    'scheduling.deadline-past',
+    `Its deadline, ${new Date(deadlineMs).toISOString()}, is over already`,
+  );
 }
 
 function queueFull(): Refused {
@@ -279,6 +292,7 @@ async function insertJobs(tx: Tx, submissions: readonly Accepted[]): Promise<voi
       submitted_by: job.submittedBy,
       blocked_by: follows.open.length + (job.unplanned === undefined ? 0 : 1),
       unplanned: job.unplanned ?? null,
+      deadline: job.deadlineMs == null ? null : new Date(job.deadlineMs).toISOString(),
     };
   });
   await tx.rows(
@@ -340,4 +354,5 @@ const insertedColumns = [
   ['submitted_by', 'text'],
   ['blocked_by', 'int'],
   ['unplanned', 'jsonb'],
+  ['deadline', 'timestamptz'],
 ] as const;

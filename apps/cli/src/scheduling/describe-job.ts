@@ -50,6 +50,7 @@ export function describeJob(
     'can resume at': job.resumableStep === null ? null : `step ${job.resumableStep}`,
     'submitted by': job.submittedBy,
     follows: job.follows?.map((one) => `${one.jobId} (${one.state})`).join(', ') || null,
+    deadline: job.deadline,
     submitted: job.submittedAt,
     ended: job.endedAt,
   });

@@ -17,8 +17,9 @@ export function registerSubmitCommands(job: Command, io: CliIo): void {
       .argument('<file>', 'YAML or JSON with runner, resources, and optionally inputs, name, priority')
       .option('--lab <lab>', 'the lab, by short name or id; your own where there is only one')
       .option('--after <jobs...>', 'jobs that must have succeeded before it starts')
+      .option('--deadline <time>', 'cancel it if it has not ended by then, as 2026-12-01T08:00:00Z')
       .option('--key <text>', 'the same key again finds the same job instead of a second one')
-      .action(async (file: string, { lab, key, after }: { lab?: string; key?: string; after?: string[] }) => {
+      .action(async (file: string, { lab, key, after, deadline }: SubmitOptions) => {
         const labId = await findLabId(io.client(), lab);
         const given = readFile(io, file);
         const body = {
@@ -26,6 +27,7 @@ export function registerSubmitCommands(job: Command, io: CliIo): void {
           labId,
           ...(key === undefined ? {} : { requestKey: key }),
           ...(after === undefined ? {} : { after }),
+          ...(deadline === undefined ? {} : { deadline }),
         };
         // The facility checks the file and names the field that is wrong.
         const made = await io.client().call(submitJob, { body: body as never });
@@ -95,6 +97,13 @@ export function registerSubmitCommands(job: Command, io: CliIo): void {
       }),
     'job serve grid-m-deu-s1 --max-seconds 600',
   );
+}
+
+interface SubmitOptions {
+  readonly lab?: string;
+  readonly key?: string;
+  readonly after?: string[];
+  readonly deadline?: string;
 }
 
 interface EvaluateOptions {

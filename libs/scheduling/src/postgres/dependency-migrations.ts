@@ -1,6 +1,6 @@
 import { sqlMigration } from '@beamtime/platform';
 
-/** Jobs that follow others, and jobs whose work is planned later. */
+/** Jobs that follow others, jobs whose work is planned later, and jobs that must end by a time. */
 export const dependencyMigrations = [
   sqlMigration(
     'scheduling-0025-dependencies',
@@ -23,6 +23,15 @@ export const dependencyMigrations = [
     DROP INDEX scheduling.job_waiting;
     CREATE INDEX job_waiting ON scheduling.job (owner, shape, priority DESC, submitted_at, id)
       WHERE state = 'queued' AND retry_at IS NULL AND blocked_by = 0;
+    `,
+  ),
+  sqlMigration(
+    'scheduling-0026-deadlines',
+    1_795_000_040_026,
+    `
+    ALTER TABLE scheduling.job ADD COLUMN deadline timestamptz;
+    CREATE INDEX job_deadline ON scheduling.job (deadline)
+      WHERE deadline IS NOT NULL AND state IN ('queued', 'running') AND cancel_requested_at IS NULL;
     `,
   ),
 ];

@@ -39,6 +39,7 @@ export interface JobRecord {
   blocked_by: number;
   /** Jobs that follow it. */
   followers: number;
+  deadline: Date | null;
   account: GpuAccountRef | null;
   gpu_seconds_held: string;
   gpu_seconds_used: string;
@@ -60,7 +61,7 @@ export interface JobRecord {
 
 export const jobColumns = `id, kind, name, state, reason, owner, lab_id, suite_id, model_id, study_id, gpus, gpu_type,
   gpu_memory_mib, max_seconds, checkpointable, priority, attempt_limit, attempts, failures, retry_at, blocked_by,
-  followers, account,
+  followers, deadline, account,
   gpu_seconds_held, gpu_seconds_used, seconds_used, cancel_requested_at, cancel_reason, cancel_actor, resumable,
   resumable_step, progress, checkpoints, last_checkpoint_step, submitted_by, submitted_at, started_at, ended_at,
   updated_at`;

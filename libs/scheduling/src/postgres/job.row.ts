@@ -10,6 +10,9 @@ import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm
 })
 @Index('job_backing_off', ['retryAt'], { where: `state = 'queued' AND retry_at IS NOT NULL` })
 @Index('job_cancelling', ['id'], { where: `state = 'running' AND cancel_requested_at IS NOT NULL` })
+@Index('job_deadline', ['deadline'], {
+  where: `deadline IS NOT NULL AND state IN ('queued', 'running') AND cancel_requested_at IS NULL`,
+})
 @Index('job_in_state', ['state', 'id'])
 @Index('job_suite', ['suiteId'])
 @Index('job_model', ['modelId'])
@@ -41,6 +44,7 @@ export class JobRow {
   @Column({ type: 'timestamptz', name: 'retry_at', nullable: true }) retryAt!: Date | null;
   @Column({ type: 'int', name: 'blocked_by', default: 0 }) blockedBy!: number;
   @Column({ type: 'int', default: 0 }) followers!: number;
+  @Column({ type: 'timestamptz', nullable: true }) deadline!: Date | null;
   /** What an app needs to plan its work later; null once `runner` and `inputs` say what it does. */
   @Column({ type: 'jsonb', nullable: true }) unplanned!: unknown;
   @Column({ type: 'text', name: 'request_key', nullable: true }) requestKey!: string | null;

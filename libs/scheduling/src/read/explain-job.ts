@@ -1,6 +1,7 @@
-import type { explainJob, FollowedJob, ResponseOf } from '@beamtime/contracts';
+import type { explainJob, FollowedJob, JobView, ResponseOf } from '@beamtime/contracts';
 import { Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
+import { deadlineAtRisk } from '../domain/deadline.js';
 import { explainWaiting } from '../domain/explain-waiting.js';
 import type { SharesPolicy } from '../domain/policy.js';
 import { loadSnapshot } from '../load-snapshot.js';
@@ -22,6 +23,14 @@ export class ExplainJob {
   async execute(jobId: string): Promise<Explanation | undefined> {
     const job = await this.jobs.find(jobId);
     if (job === undefined) return undefined;
+    const told = await this.explain(job);
+    const haste = job.state === 'queued' ? await this.jobs.haste(jobId) : undefined;
+    const risk = haste && deadlineAtRisk(haste.nowMs, haste.deadlineMs, haste.secondsLeft);
+    return risk == null ? told : { ...told, detail: `${told.detail}. ${risk}` };
+  }
+
+  private async explain(job: JobView): Promise<Explanation> {
+    const { jobId } = job;
     const follows = await this.jobs.followedBy(jobId);
     const head = { jobId, state: job.state, position: null, change: null, clusters: [], follows };
     if (job.state === 'running') {

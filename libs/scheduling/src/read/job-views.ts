@@ -115,6 +115,23 @@ export class JobViews {
     );
   }
 
+  /** What a deadline has to be measured by, at the database's clock; undefined where there is none. */
+  async haste(
+    jobId: string,
+  ): Promise<{ nowMs: number; deadlineMs: number; secondsLeft: number } | undefined> {
+    const row = await this.transactor.read.row<{ now: Date; deadline: Date; seconds_left: number }>(
+      `SELECT clock_timestamp() AS now, deadline, max_seconds - seconds_used AS seconds_left
+       FROM scheduling.job WHERE id = $1 AND deadline IS NOT NULL`,
+      [jobId],
+    );
+    if (row === undefined) return undefined;
+    return {
+      nowMs: row.now.getTime(),
+      deadlineMs: row.deadline.getTime(),
+      secondsLeft: Math.max(0, row.seconds_left),
+    };
+  }
+
   async runnerOf(jobId: string): Promise<Record<string, unknown>> {
     const row = await this.transactor.read.row<{ runner: Record<string, unknown> }>(
       'SELECT runner FROM scheduling.job WHERE id = $1',
@@ -200,6 +217,7 @@ function jobView(row: JobWithAttempt): JobView {
     blockedBy: row.blocked_by,
     attempts: row.attempts,
     attemptLimit: row.attempt_limit,
+    deadline: row.deadline?.toISOString() ?? null,
     clusterId: row.cluster_id,
     clusterName: row.cluster_name,
     attemptState: row.attempt_state,
