@@ -54,6 +54,7 @@ export const submitJob = endpoint({
   errors: [
     'scheduling.unschedulable',
     'scheduling.queue-full',
+    'scheduling.quota-exceeded',
     'scheduling.dependency-failed',
     'scheduling.deadline-past',
     'scheduling.insufficient-reservation',
@@ -85,6 +86,7 @@ export const trainSuite = endpoint({
     'catalogue.invalid-corpus',
     'governance.invalid-suite',
     'scheduling.unschedulable',
+    'scheduling.quota-exceeded',
     'scheduling.insufficient-reservation',
   ],
 });
@@ -125,6 +127,7 @@ export const evaluateModel = endpoint({
     'catalogue.not-loadable',
     'catalogue.invalid-corpus',
     'scheduling.unschedulable',
+    'scheduling.quota-exceeded',
     'scheduling.dependency-failed',
   ],
 });
@@ -143,5 +146,10 @@ export const serveModel = endpoint({
     })
     .default({ maxSeconds: 86_400 }),
   response: submitted,
-  errors: ['resource.not-found', 'catalogue.not-loadable', 'scheduling.unschedulable'],
+  errors: [
+    'resource.not-found',
+    'catalogue.not-loadable',
+    'scheduling.unschedulable',
+    'scheduling.quota-exceeded',
+  ],
 });

@@ -21,6 +21,7 @@ export { leaseTimes } from './lease-times.js';
 export * from './ports.js';
 export type { JobRecord } from './postgres/job-records.js';
 export { schedulingSchema } from './postgres/scheduling-schema.js';
+export { SetQuota } from './quotas/set-quota.js';
 export { ClusterViews } from './read/cluster-views.js';
 export { ExplainJob } from './read/explain-job.js';
 export { JobStream, type Streamed } from './read/job-stream.js';

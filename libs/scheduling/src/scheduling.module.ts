@@ -17,6 +17,7 @@ import { PlanLate } from './follow/plan-late.js';
 import { KnownClusters } from './known-clusters.js';
 import { leaseTimes } from './lease-times.js';
 import { LEASE_TIMES, SHARES_POLICY } from './ports.js';
+import { SetQuota } from './quotas/set-quota.js';
 import { ClusterViews } from './read/cluster-views.js';
 import { ExplainJob } from './read/explain-job.js';
 import { JobStream } from './read/job-stream.js';
@@ -48,6 +49,7 @@ const useCases = [
   EndAttempt,
   SubmitJob,
   PlanLate,
+  SetQuota,
   CancelJob,
   RegisterCluster,
   ChangeCluster,

@@ -11,6 +11,7 @@ import { newId, Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { type Following, followOthers } from './domain/follow-others.js';
 import { gpuSecondsBound } from './domain/gpu-seconds.js';
+import { type Quota, quotaKeysOf } from './domain/quota.js';
 import { shapeOf } from './domain/shape.js';
 import { consortium, type JobKind, type JobRequest, type Owner } from './domain/snapshot.js';
 import { enterShadows } from './enter-shadows.js';
@@ -20,6 +21,7 @@ import { KnownClusters } from './known-clusters.js';
 import { GPU_ACCOUNTS, type GpuAccounts } from './ports.js';
 import { appendHistoryAll } from './postgres/job-records.js';
 import { QueueLimit } from './queue-depth.js';
+import { lockQuotas } from './quotas/read-quotas.js';
 
 /** A job as an app hands it in: inputs are objects of the store already, permissions have been checked. */
 export interface JobSubmission {
@@ -120,6 +122,7 @@ export class SubmitJob {
       tx,
       submissions.flatMap(({ job }) => job.after ?? []),
     );
+    const quotas = await lockQuotas(tx, [...new Set(submissions.flatMap(({ job }) => quotaKeysOf(job)))]);
     let room = await this.limit.room(tx);
     const fresh: Accepted[] = [];
     const answers: Submitted[] = [];
@@ -148,6 +151,11 @@ export class SubmitJob {
         answers.push(err(justTrained()));
         continue;
       }
+      const quota = quotas.exceededBy(job);
+      if (quota !== undefined) {
+        answers.push(err(quotaExceeded(quota)));
+        continue;
+      }
       const bound = gpuSecondsBound(job.resources.gpus, job.resources.maxSeconds);
       const gpuSeconds = job.account === null ? 0 : Math.min(bound, job.gpuSecondsHeld ?? bound);
       if (job.account !== null) {
@@ -159,6 +167,7 @@ export class SubmitJob {
       }
       for (const key of keys) known.set(key, jobId);
       room -= 1;
+      quotas.take(job);
       fresh.push({ ...submission, gpuSeconds, follows });
       answers.push(ok({ jobId, created: true }));
     }
@@ -179,6 +188,14 @@ function refusePast({ deadlineMs }: JobSubmission, nowMs: number): Refused | und
   return problem(
     'scheduling.deadline-past',
     `Its deadline, ${new Date(deadlineMs).toISOString()}, is over already`,
+  );
+}
+
+function quotaExceeded({ scope, subject, maxUnfinishedJobs }: Quota): Refused {
+  return problem(
+    'scheduling.quota-exceeded',
+    `The quota of the ${scope} ${subject}: ${maxUnfinishedJobs} unfinished jobs at the same time; submit again when one has ended`,
+    { scope, subject, maxUnfinishedJobs },
   );
 }
 

@@ -13,6 +13,14 @@ import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm
 @Index('job_deadline', ['deadline'], {
   where: `deadline IS NOT NULL AND state IN ('queued', 'running') AND cancel_requested_at IS NULL`,
 })
+@Index('job_unfinished_of_lab', ['labId'], { where: `state IN ('queued', 'running')` })
+@Index('job_unfinished_of_person', ['submittedBy'], { where: `state IN ('queued', 'running')` })
+@Index('job_unfinished_of_suite', ['suiteId'], {
+  where: `state IN ('queued', 'running') AND suite_id IS NOT NULL`,
+})
+@Index('job_unfinished_of_study', ['studyId'], {
+  where: `state IN ('queued', 'running') AND study_id IS NOT NULL`,
+})
 @Index('job_in_state', ['state', 'id'])
 @Index('job_suite', ['suiteId'])
 @Index('job_model', ['modelId'])

@@ -11,6 +11,8 @@ import {
 import { deepQueueMigrations } from './deep-queue-migrations.js';
 import { dependencyMigrations } from './dependency-migrations.js';
 import { ArtifactRow, CheckpointRow, DependencyRow, EvaluationRow, JobRow, ShadowRow } from './job.row.js';
+import { QuotaRow } from './quota.row.js';
+import { quotaMigrations } from './quota-migrations.js';
 import { CommandLogRow, SpaceFileRow, TaskRow } from './task.row.js';
 
 export const schedulingSchema: ContextSchema = {
@@ -32,6 +34,7 @@ export const schedulingSchema: ContextSchema = {
     JobLogRow,
     JobMetricRow,
     ShadowRow,
+    QuotaRow,
     TaskRow,
     CommandLogRow,
     SpaceFileRow,
@@ -307,5 +310,6 @@ export const schedulingSchema: ContextSchema = {
       'ALTER TABLE scheduling.cluster ADD COLUMN trust jsonb;',
     ),
     ...dependencyMigrations,
+    ...quotaMigrations,
   ],
 };
