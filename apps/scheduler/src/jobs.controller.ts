@@ -66,12 +66,13 @@ export class JobsController {
     @Person() caller: PersonPrincipal,
   ): Promise<ResponseOf<typeof showJob>> {
     const job = await this.known(input.params.jobId);
-    const [history, runner] = await Promise.all([
+    const [history, runner, follows] = await Promise.all([
       this.jobs.attemptsOf(job.jobId),
       this.jobs.runnerOf(job.jobId),
+      this.jobs.followedBy(job.jobId),
     ]);
     // Everybody sees the jobs; somebody's own programs, and the variables they get, are for their lab.
-    return { ...job, history, runner: mayRead(caller, job) ? runner : { kind: job.kind } };
+    return { ...job, history, follows, runner: mayRead(caller, job) ? runner : { kind: job.kind } };
   }
 
   @Endpoint(cancelJob)

@@ -1,9 +1,11 @@
 import { PlanJobs } from '@beamtime/catalogue';
-import { FactDelivery, LOGGER } from '@beamtime/platform';
-import { CancelJob, JobViews, recordPledges, SubmitJob } from '@beamtime/scheduling';
+import { evaluateModel } from '@beamtime/contracts';
+import { ok } from '@beamtime/kernel';
+import { FactDelivery, LOGGER, type Tx } from '@beamtime/platform';
+import { CancelJob, JobViews, PlanLate, recordPledges, SubmitJob } from '@beamtime/scheduling';
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import type { Logger } from 'pino';
-import { submitPlanned } from './submit-planned.js';
+import { evaluationPlanOf, submitPlanned } from './submit-planned.js';
 
 /** A model that is asked for on demand is served for an hour; who asks again keeps it. */
 const servedOnDemandSeconds = 3_600;
@@ -14,6 +16,7 @@ export class JoinFacts implements OnModuleInit {
   constructor(
     @Inject(FactDelivery) private readonly delivery: FactDelivery,
     @Inject(PlanJobs) private readonly plan: PlanJobs,
+    @Inject(PlanLate) private readonly late: PlanLate,
     @Inject(SubmitJob) private readonly submit: SubmitJob,
     @Inject(CancelJob) private readonly cancel: CancelJob,
     @Inject(JobViews) private readonly jobs: JobViews,
@@ -26,6 +29,7 @@ export class JoinFacts implements OnModuleInit {
       handlers: {
         'round.funded': ({ payload }, tx) => recordPledges(tx, payload),
         'model.wanted': ({ payload }) => this.serve(payload.modelId),
+        'model.training-recorded': ({ payload }, tx) => this.planEvaluations(tx, payload.modelId),
         'model.unwanted': ({ payload }) => this.endServing(payload.modelId),
       },
     });
@@ -48,6 +52,15 @@ export class JoinFacts implements OnModuleInit {
       : planned;
     if (!submitted.ok)
       this.log.warn({ modelId, problem: submitted.error }, 'a wanted model cannot be served');
+  }
+
+  /** Evaluations that were asked for before the model was trained: now its revisions are known. */
+  private planEvaluations(tx: Tx, modelId: string): Promise<void> {
+    return this.late.execute(tx, modelId, async (unplanned) => {
+      const asked = evaluationPlanOf(evaluateModel.body.parse(unplanned));
+      const planned = await this.plan.evaluation(modelId, asked, tx);
+      return planned.ok ? ok({ runner: planned.value.template, inputs: planned.value.inputs }) : planned;
+    });
   }
 
   private async endServing(modelId: string): Promise<void> {

@@ -8,6 +8,7 @@ import { FilesController } from './files.controller.js';
 import { JobsController } from './jobs.controller.js';
 import { JoinFacts } from './join-facts.js';
 import { schedulingPorts } from './join-ports.js';
+import { QuotasController } from './quotas.controller.js';
 import { SubmissionsController } from './submissions.controller.js';
 import { TesController } from './tes.controller.js';
 
@@ -20,6 +21,7 @@ import { TesController } from './tes.controller.js';
   controllers: [
     ClustersController,
     JobsController,
+    QuotasController,
     SubmissionsController,
     AgentsController,
     TesController,

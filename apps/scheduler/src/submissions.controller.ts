@@ -22,7 +22,7 @@ import {
 } from '@beamtime/platform';
 import { JobViews, SubmitJob, type SubmittedJob } from '@beamtime/scheduling';
 import { Controller, Inject } from '@nestjs/common';
-import { submitPlanned } from './submit-planned.js';
+import { evaluationPlanOf, submitPlanned } from './submit-planned.js';
 
 type Submitted = ResponseOf<typeof trainSuite>;
 type Refused = Problem<ProblemCode>;
@@ -65,6 +65,8 @@ export class SubmissionsController {
         requestKey: body.requestKey === undefined ? null : `${caller.personId}/${body.requestKey}`,
         // A lab is not charged for work on its own share; the time bound still binds.
         account: null,
+        after: body.after,
+        deadlineMs: body.deadline === undefined ? null : Date.parse(body.deadline),
         submittedBy: caller.personId,
       }),
     );
@@ -119,17 +121,12 @@ export class SubmissionsController {
     @Input() input: InputOf<typeof evaluateModel>,
     @Person() caller: PersonPrincipal,
   ): Promise<Submitted> {
-    const { heldOut, minimalPairs, headScores, revisions, maxSeconds, seed, studyId, requestKey } =
-      input.body;
-    const planned = unwrap(
-      await this.plan.evaluation(input.params.modelId, {
-        heldOut,
-        minimalPairs,
-        headScores,
-        seed,
-        ...(revisions === undefined ? {} : { revisions }),
-      }),
-    );
+    const { maxSeconds, studyId, requestKey, whenTrained } = input.body;
+    const { modelId } = input.params;
+    const wanted = evaluationPlanOf(input.body);
+    const toCome = whenTrained ? unwrap(await this.plan.evaluationToCome(modelId, wanted)) : null;
+    const training = toCome === null ? null : await this.trainingOf(modelId);
+    const planned = toCome ?? unwrap(await this.plan.evaluation(modelId, wanted));
     const submitted = unwrap(
       await submitPlanned(
         this.submit,
@@ -140,11 +137,27 @@ export class SubmissionsController {
           studyId,
           attemptLimit: 5,
           requestKey: requestKey === undefined ? null : `${caller.personId}/${requestKey}`,
+          ...(training === null ? {} : { whenTrained: { after: [training], unplanned: input.body } }),
           submittedBy: caller.personId,
         },
       ),
     );
     return answer(planned.modelId, submitted);
+  }
+
+  /** The job that trains the model; without one there is nothing to wait for. */
+  private async trainingOf(modelId: string): Promise<string> {
+    const { items } = await this.jobs.list({ modelId: modelId as never, kind: 'train', limit: 100 });
+    const live = items.find((job) => job.state === 'queued' || job.state === 'running');
+    // The newest may have succeeded a moment ago: the submission, which locks it, tells that.
+    const job = live ?? items.find((one) => one.state === 'succeeded');
+    return (
+      job?.jobId ??
+      deny(
+        'catalogue.not-loadable',
+        'Its training has not been submitted, or has failed: have its suite trained first',
+      )
+    );
   }
 
   @Endpoint(serveModel)

@@ -123,6 +123,25 @@ it('a suite is trained within its reservation, its models evaluated and served, 
   expect(new Set(again.jobs.map((job) => job.jobId))).toEqual(new Set(jobs.map((job) => job.jobId)));
   expect(again.jobs.some((job) => job.created)).toBe(false);
 
+  // Two evaluations of the second one are asked for before it is trained; one names a revision that there will not be.
+  const untrained = { params: { modelId: present(jobs[1]?.modelId, 'a model') } };
+  expect(await refusal(at.researcher.call(evaluateModel, { ...untrained, body: {} }))).toBe(
+    'catalogue.not-loadable',
+  );
+  const [ahead] = (await at.researcher.call(evaluateModel, { ...untrained, body: { whenTrained: true } }))
+    .jobs;
+  const aheadId = present(ahead?.jobId, 'a job');
+  const [vain] = (
+    await at.researcher.call(evaluateModel, {
+      ...untrained,
+      body: { whenTrained: true, revisions: ['step7'] },
+    })
+  ).jobs;
+  expect(await at.job(aheadId)).toMatchObject({
+    blockedBy: 2,
+    follows: [{ jobId: jobs[1]?.jobId }],
+  });
+
   for (const { jobId } of jobs) {
     const { ref, assignment } = await agent.begin(jobId);
     expect(assignment.runner).toMatchObject({ kind: 'train', training: { steps: 8 } });
@@ -153,7 +172,19 @@ it('a suite is trained within its reservation, its models evaluated and served, 
     });
     await agent.report(ref, 'succeeded');
   }
+  // Its training has succeeded, and the catalogue has not heard of it.
+  expect(await at.job(aheadId)).toMatchObject({ state: 'queued', blockedBy: 1 });
   await learn();
+  const evaluated = await agent.begin(aheadId);
+  expect(evaluated.assignment.runner).toMatchObject({ kind: 'evaluate', revisions: [{ revision: 'step8' }] });
+  expect(evaluated.assignment.inputs.map((input) => input.path)).toEqual([
+    'revisions/step8/model.safetensors',
+  ]);
+  await agent.report(evaluated.ref, 'succeeded');
+  expect(await at.job(present(vain?.jobId, 'a job'))).toMatchObject({
+    state: 'failed',
+    reason: expect.stringContaining('has no revision step7'),
+  });
 
   const modelId = present(jobs[0]?.modelId, 'a model');
   const heldOut = [{ corpusId: await corpus('held out'), language: 'eng', script: 'Latn' }];

@@ -1,5 +1,5 @@
-import type { PlannedJob } from '@beamtime/catalogue';
-import type { GpuAccountRef, ProblemCode } from '@beamtime/contracts';
+import type { EvaluationPlan, PlannedJob } from '@beamtime/catalogue';
+import type { BodyOf, evaluateModel, GpuAccountRef, ProblemCode } from '@beamtime/contracts';
 import type { Problem, Result } from '@beamtime/kernel';
 import type { Tx } from '@beamtime/platform';
 import type { SubmitJob, SubmittedJob } from '@beamtime/scheduling';
@@ -10,7 +10,15 @@ export interface PlannedSubmission {
   readonly studyId?: string | undefined;
   readonly attemptLimit: number;
   readonly requestKey: string | null;
+  /** For a model that is still to be trained: the training, and from what the work is planned afterwards. */
+  readonly whenTrained?: { readonly after: readonly string[]; readonly unplanned: Record<string, unknown> };
   readonly submittedBy: string;
+}
+
+/** What of a request the catalogue plans an evaluation from. */
+export function evaluationPlanOf(body: BodyOf<typeof evaluateModel>): EvaluationPlan {
+  const { heldOut, minimalPairs, headScores, revisions, seed } = body;
+  return { heldOut, minimalPairs, headScores, seed, ...(revisions === undefined ? {} : { revisions }) };
 }
 
 /** Hands a job that the catalogue planned to the scheduler. */
@@ -39,6 +47,7 @@ export function submitPlanned(
       ...(planned.gpuSecondsEstimate > 0
         ? { gpuSecondsHeld: Math.max(1, Math.floor(planned.gpuSecondsEstimate)) }
         : {}),
+      ...how.whenTrained,
       submittedBy: how.submittedBy,
     },
     tx,

@@ -122,6 +122,8 @@ export function jobBody(
     attemptLimit?: number;
     priority?: number;
     gpuType?: string;
+    after?: string[];
+    deadline?: string;
   } = {},
 ) {
   const { gpus = 1, maxSeconds = 600, gpuType, ...rest } = more;

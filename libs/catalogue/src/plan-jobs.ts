@@ -119,11 +119,9 @@ export class PlanJobs {
     const found = await loadable(tx, modelId, plan.revisions);
     if (!found.ok) return found;
     const { heldOut, minimalPairs = [] } = plan;
-    const texts = await readyCorpora(tx, idsOf(heldOut), ['text']);
-    if (!texts.ok) return texts;
-    const pairs = await readyCorpora(tx, idsOf(minimalPairs), ['pairs']);
-    if (!pairs.ok) return pairs;
-    const corpora = new Map([...texts.value, ...pairs.value]);
+    const materials = await evaluationMaterials(tx, plan);
+    if (!materials.ok) return materials;
+    const corpora = materials.value;
     const { model, revisions } = found.value;
     const recurrent = (model.factors as { family?: unknown }).family === 'mamba';
     const materialOf = ({ corpusId, language, script }: Material) => ({
@@ -157,6 +155,30 @@ export class PlanJobs {
           corpusFile(corpora, corpusId, materialPath(corpusId)),
         ),
       ],
+      resources: { gpus: 1, maxSeconds: evaluationSecondsMax, checkpoint: false },
+      gpuSecondsEstimate: 0,
+      isReserved: false,
+    });
+  }
+
+  /**
+   * The same for a model whose training has not ended: what is known so far, without revisions. Null when the model is
+   * trained, and can be evaluated now.
+   */
+  async evaluationToCome(
+    modelId: string,
+    plan: EvaluationPlan,
+    tx: Tx = this.transactor.read,
+  ): Promise<Result<PlannedJob | null, PlanProblem>> {
+    const [model] = await readModels(tx, everything, { models: [modelId], limit: 1 });
+    if (model === undefined) return err(noModel(modelId));
+    if (model.state === 'ready' || model.state === 'imported') return ok(null);
+    const materials = await evaluationMaterials(tx, plan);
+    if (!materials.ok) return materials;
+    return ok({
+      ...ownerOf(model),
+      template: { kind: 'evaluate' },
+      inputs: [],
       resources: { gpus: 1, maxSeconds: evaluationSecondsMax, checkpoint: false },
       gpuSecondsEstimate: 0,
       isReserved: false,
@@ -209,6 +231,17 @@ export class PlanJobs {
     }
     return ok(files);
   }
+}
+
+async function evaluationMaterials(
+  tx: Tx,
+  { heldOut, minimalPairs = [] }: EvaluationPlan,
+): Promise<Result<ReadonlyMap<string, CorpusRecord>, PlanProblem>> {
+  const texts = await readyCorpora(tx, idsOf(heldOut), ['text']);
+  if (!texts.ok) return texts;
+  const pairs = await readyCorpora(tx, idsOf(minimalPairs), ['pairs']);
+  if (!pairs.ok) return pairs;
+  return ok(new Map([...texts.value, ...pairs.value]));
 }
 
 function idsOf(materials: readonly Material[]): string[] {

@@ -192,6 +192,7 @@ async function recordEnd(tx: Tx, fact: FactOf<'job.ended'>): Promise<void> {
   );
   const succeeded = fact.state === 'succeeded' && revision !== undefined;
   const entered = await enterState(tx, fact.modelId, fact.jobId, succeeded ? 'ready' : 'failed');
+  await tx.record('model.training-recorded', { modelId: fact.modelId, jobId: fact.jobId });
   if (!entered) return;
   const reason = succeeded ? null : (fact.reason ?? `the job ${fact.state}`);
   const seen = succeeded ? { bytes: Number(revision.bytes_seen), tokens: Number(revision.tokens_seen) } : {};

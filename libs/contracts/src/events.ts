@@ -94,6 +94,11 @@ export const facts = {
     resolved: z.record(z.string(), z.unknown()),
   }),
   /** Somebody asks a model that no cluster serves: scheduling submits a serve job, once. */
+  /** A training job has ended and all that it made is in the catalogue: now the model can be loaded, or will not be. */
+  'model.training-recorded': z.object({
+    modelId: idText('mdl'),
+    jobId: idText('job'),
+  }),
   'model.wanted': z.object({ modelId: idText('mdl') }),
   /** Nobody has asked a model for a while: its serve job may end. */
   'model.unwanted': z.object({ modelId: idText('mdl') }),

@@ -22,6 +22,7 @@ export * from './planned-suites.js';
 export * from './policy.js';
 export * from './problems.js';
 export * from './proposals.js';
+export * from './quotas.js';
 export * from './roles.js';
 export * from './runner-event.js';
 export * from './runner-job.js';

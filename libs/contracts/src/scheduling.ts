@@ -19,6 +19,10 @@ export const schedulingLimits = {
   /** Files that one job stages; a suite's evaluation of all revisions of a model needs hundreds. */
   inputsPerJob: 20_000,
   attemptsPerJob: 100,
+  /** Jobs that one job follows. */
+  followedPerJob: 64,
+  /** Jobs that follow one job: what its end releases or cancels is written in one transaction. */
+  followersPerJob: 10_000,
   /** Jobs that wait at the same time in the whole consortium. */
   queuedJobs: 1_000_000,
   /** Bytes of one runner job file. */
@@ -145,8 +149,14 @@ export const jobSchema = z
     studyId: idText('stu').nullable(),
     resources: jobResourcesSchema,
     priority: z.number().int(),
+    blockedBy: z
+      .number()
+      .int()
+      .min(0)
+      .describe('What must happen before it may start: jobs that it follows, and the training of its model'),
     attempts: z.number().int().min(0),
     attemptLimit: z.number().int().min(1),
+    deadline: isoTime.nullable().describe('When it is ended, should it not have ended by itself'),
     clusterId: idText('clu').nullable().describe('Where its present or last attempt is'),
     clusterName: z.string().nullable(),
     attemptState: attemptStateSchema.nullable().describe('Of its present or last attempt'),
@@ -163,6 +173,10 @@ export const jobSchema = z
   })
   .meta({ id: 'Job' });
 export type JobView = z.infer<typeof jobSchema>;
+
+/** A job that another one follows, as it stands now. */
+export const followedJobSchema = z.object({ jobId: idText('job'), name: z.string(), state: jobStateSchema });
+export type FollowedJob = z.infer<typeof followedJobSchema>;
 
 const jobParams = z.object({ jobId: idText('job') });
 export const listJobs = endpoint({
@@ -203,7 +217,11 @@ export const showJob = endpoint({
   access: { kind: 'person' },
   summary: 'A job with its attempts',
   params: jobParams,
-  response: jobSchema.extend({ history: z.array(attemptSchema), runner: z.record(z.string(), z.unknown()) }),
+  response: jobSchema.extend({
+    history: z.array(attemptSchema),
+    runner: z.record(z.string(), z.unknown()),
+    follows: z.array(followedJobSchema).describe('The jobs that it follows'),
+  }),
   errors: ['resource.not-found'],
 });
 
@@ -226,6 +244,7 @@ export const waitingReasonSchema = z.object({
     'running',
     'ended',
     'next',
+    'dependencies',
     'capacity',
     'share',
     'reserved',
@@ -257,6 +276,7 @@ export const explainJob = endpoint({
       .int()
       .nullable()
       .describe('Among the waiting jobs of its owner, 1 is first; 10000: that or further back'),
+    follows: z.array(followedJobSchema).describe('The jobs that it follows, and how they stand'),
   }),
   errors: ['resource.not-found'],
 });

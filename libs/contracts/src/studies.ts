@@ -100,6 +100,7 @@ export const createStudy = endpoint({
     'catalogue.not-loadable',
     'scheduling.unschedulable',
     'scheduling.queue-full',
+    'scheduling.quota-exceeded',
     'auth.forbidden',
   ],
 });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { endpoint, idText, shortText } from './endpoint.js';
+import { endpoint, idText, isoTime, shortText } from './endpoint.js';
 import { languageCode, localName, scriptCode, workdirPath } from './runner-job.js';
 import { jobResourcesSchema, jobSchema, runnerTemplateSchema, schedulingLimits } from './scheduling.js';
 
@@ -27,7 +27,7 @@ export const submitJob = endpoint({
   access: { kind: 'person', roles: ['researcher', 'operator', 'delegate', 'deputy', 'secretariat'] },
   summary: 'Submit a job of a lab',
   description:
-    'A job that no cluster could ever run is refused at once with `scheduling.unschedulable` and what would have to change.',
+    'A job that no cluster could ever run is refused at once with `scheduling.unschedulable` and what would have to change. A job that follows others waits until all of them have succeeded; when one fails or is cancelled, it is cancelled too, with the reason, and so are those that follow it.',
   body: z.object({
     labId: idText('lab').describe('The lab that it runs for; you belong to it'),
     name: shortText.optional(),
@@ -36,6 +36,16 @@ export const submitJob = endpoint({
     resources: jobResourcesSchema,
     priority: z.number().int().min(-100).max(100).default(0).describe('Among the jobs of the same lab'),
     attemptLimit: z.number().int().min(1).max(schedulingLimits.attemptsPerJob).default(5),
+    after: z
+      .array(idText('job'))
+      .max(schedulingLimits.followedPerJob)
+      .default([])
+      .describe('Jobs that must have succeeded before it starts'),
+    deadline: isoTime
+      .optional()
+      .describe(
+        'A job that has not ended by then is cancelled, with its checkpoints kept; it moves nothing forward in the queue',
+      ),
     requestKey: requestKey.optional(),
   }),
   bodyLimitBytes: schedulingLimits.runnerJobBytes,
@@ -44,6 +54,9 @@ export const submitJob = endpoint({
   errors: [
     'scheduling.unschedulable',
     'scheduling.queue-full',
+    'scheduling.quota-exceeded',
+    'scheduling.dependency-failed',
+    'scheduling.deadline-past',
     'scheduling.insufficient-reservation',
     'resource.not-found',
     'auth.forbidden',
@@ -73,6 +86,7 @@ export const trainSuite = endpoint({
     'catalogue.invalid-corpus',
     'governance.invalid-suite',
     'scheduling.unschedulable',
+    'scheduling.quota-exceeded',
     'scheduling.insufficient-reservation',
   ],
 });
@@ -91,16 +105,31 @@ export const evaluateModel = endpoint({
   path: '/models/:modelId/evaluate',
   access: { kind: 'person', roles: ['secretariat', 'operator', 'delegate', 'researcher'] },
   summary: 'Submit one job that evaluates revisions of a model',
+  description:
+    'With `whenTrained`, a model that is still to be trained is evaluated when its training has succeeded: the job waits for the training job, and its revisions are looked up then. When the training fails or is cancelled, the evaluation is cancelled.',
   params: z.object({ modelId: idText('mdl') }),
   body: evaluationRequestSchema.extend({
     revisions: z.array(localName).max(1_000).optional().describe('All when omitted'),
     maxSeconds: z.number().int().min(1).max(schedulingLimits.maxSeconds).default(3_600),
     seed: z.number().int().min(0).max(4_294_967_295).default(0).describe('Of the bootstrap'),
+    whenTrained: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Wait for the training of the model if that has not ended; otherwise such a model is refused',
+      ),
     studyId: idText('stu').optional(),
     requestKey: requestKey.optional(),
   }),
   response: submitted,
-  errors: ['resource.not-found', 'catalogue.not-loadable', 'scheduling.unschedulable'],
+  errors: [
+    'resource.not-found',
+    'catalogue.not-loadable',
+    'catalogue.invalid-corpus',
+    'scheduling.unschedulable',
+    'scheduling.quota-exceeded',
+    'scheduling.dependency-failed',
+  ],
 });
 
 export const serveModel = endpoint({
@@ -117,5 +146,10 @@ export const serveModel = endpoint({
     })
     .default({ maxSeconds: 86_400 }),
   response: submitted,
-  errors: ['resource.not-found', 'catalogue.not-loadable', 'scheduling.unschedulable'],
+  errors: [
+    'resource.not-found',
+    'catalogue.not-loadable',
+    'scheduling.unschedulable',
+    'scheduling.quota-exceeded',
+  ],
 });

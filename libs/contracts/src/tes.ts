@@ -207,6 +207,7 @@ export const tesCreateTask = endpoint({
     'request.invalid',
     'scheduling.unschedulable',
     'scheduling.queue-full',
+    'scheduling.quota-exceeded',
     'scheduling.insufficient-reservation',
     'resource.not-found',
     'auth.forbidden',

@@ -8,6 +8,7 @@ import { jobLifecycle } from './domain/job-lifecycle.js';
 import { leavingCost } from './domain/leaving-cost.js';
 import { shapeOf } from './domain/shape.js';
 import { consortium } from './domain/snapshot.js';
+import { releaseFollowers } from './follow/release-followers.js';
 import { GPU_ACCOUNTS, type GpuAccounts } from './ports.js';
 import {
   type AttemptRecord,
@@ -78,11 +79,12 @@ export class EndAttempt {
     await closeAttempts(tx, closed);
     const rows = await moveJobs(tx, closed);
     await appendHistoryAll(tx, closed.flatMap(historyOf));
-    await addUsage(tx, closed);
     const jobEnds = closed.flatMap(({ job, next, outcome }) =>
       next.kind === 'end' ? [{ job, state: next.state, reason: next.reason, actor: outcome.actor }] : [],
     );
-    await this.settle(tx, jobEnds, rows);
+    const followers = await endFollowers(tx, jobEnds);
+    await addUsage(tx, closed);
+    await this.settle(tx, [...jobEnds, ...followers.ends], [...rows, ...followers.rows]);
     tx.knock('schedule');
     return closed.map(({ next }) => next);
   }
@@ -103,7 +105,9 @@ export class EndAttempt {
     );
     const entry = { jobId: job.id, attempt: null, subject: 'job', from: job.state, to: state } as const;
     await appendHistoryAll(tx, [{ ...entry, actor, reason }]);
-    await this.settle(tx, [{ job, state, reason, actor }], rows);
+    const end = { job, state, reason, actor };
+    const followers = await endFollowers(tx, [end]);
+    await this.settle(tx, [end, ...followers.ends], [...rows, ...followers.rows]);
   }
 
   /** Settles the holds of jobs that have just ended, and records the facts. */
@@ -136,6 +140,47 @@ export class EndAttempt {
       })),
     );
   }
+}
+
+/** Jobs that follow those which have just ended start, or are cancelled with them. */
+async function endFollowers(
+  tx: Tx,
+  ended: readonly JobEnd[],
+): Promise<{ readonly ends: JobEnd[]; readonly rows: EndedRow[] }> {
+  // Known with the job: what nobody follows costs no statement.
+  const followed = ended.filter(({ job }) => job.followers > 0);
+  if (followed.length === 0) return { ends: [], rows: [] };
+  const forlorn = await releaseFollowers(
+    tx,
+    followed.map(({ job, state }) => ({ jobId: job.id, state })),
+  );
+  if (forlorn.length === 0) return { ends: [], rows: [] };
+  const rows = await tx.rows<EndedRow>(
+    `UPDATE scheduling.job j SET state = 'cancelled', reason = e.reason, ended_at = now(), updated_at = now(),
+       retry_at = NULL
+     FROM unnest($1::text[], $2::text[]) AS e (id, reason) WHERE j.id = e.id AND j.state = 'queued'
+     RETURNING j.id, j.gpu_seconds_used, j.attempts, j.ended_at`,
+    [forlorn.map(({ job }) => job.id), forlorn.map(({ reason }) => reason)],
+  );
+  const ends = forlorn.map(({ job, reason }) => ({
+    job,
+    state: 'cancelled' as const,
+    reason,
+    actor: 'scheduler',
+  }));
+  await appendHistoryAll(
+    tx,
+    ends.map(({ job, reason, actor }) => ({
+      jobId: job.id,
+      attempt: null,
+      subject: 'job',
+      from: 'queued',
+      to: 'cancelled',
+      actor,
+      reason,
+    })),
+  );
+  return { ends, rows };
 }
 
 /** How long each attempt ran, and what follows. A lost one is charged to when its agent was last heard of. */

@@ -10,8 +10,8 @@ const shapesPerOwnerLeast = 8;
 /** Where to go on among the shapes of an owner that has more than one decision looks at. Kept by the leader. */
 export type ShapeCursors = Map<string, string>;
 
-/** Waiting, and not backing off: the words of the index `job_waiting`. */
-const isWaiting = `state = 'queued' AND retry_at IS NULL`;
+/** Waiting, not backing off and not behind others: the words of the index `job_waiting`. */
+const isWaiting = `state = 'queued' AND retry_at IS NULL AND blocked_by = 0`;
 const waitingColumns = `j.id, ${msOf('j.queued_at')} AS queued_ms, ${msOf('j.retry_at')} AS retry_ms,
   ${snapshotColumns}`;
 

@@ -28,6 +28,7 @@ export async function offerPlacements(
      ), locked AS MATERIALIZED (
        SELECT id FROM scheduling.job
        WHERE id IN (SELECT job_id FROM wish) AND state = 'queued' AND cancel_requested_at IS NULL
+         AND blocked_by = 0
        ORDER BY id FOR UPDATE
      ), started AS (
        UPDATE scheduling.job j

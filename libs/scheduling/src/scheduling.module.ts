@@ -13,9 +13,11 @@ import { CancelJob } from './cancel-job.js';
 import { ChangeCluster } from './change-cluster.js';
 import { beamtime, type SharesPolicy } from './domain/policy.js';
 import { EndAttempt } from './end-attempt.js';
+import { PlanLate } from './follow/plan-late.js';
 import { KnownClusters } from './known-clusters.js';
 import { leaseTimes } from './lease-times.js';
 import { LEASE_TIMES, SHARES_POLICY } from './ports.js';
+import { SetQuota } from './quotas/set-quota.js';
 import { ClusterViews } from './read/cluster-views.js';
 import { ExplainJob } from './read/explain-job.js';
 import { JobStream } from './read/job-stream.js';
@@ -46,6 +48,8 @@ const useCases = [
   KnownClusters,
   EndAttempt,
   SubmitJob,
+  PlanLate,
+  SetQuota,
   CancelJob,
   RegisterCluster,
   ChangeCluster,

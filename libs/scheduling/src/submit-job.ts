@@ -9,14 +9,19 @@ import {
 import { err, type JobId, ok, type Problem, present, problem, type Result } from '@beamtime/kernel';
 import { newId, Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
+import { type Following, followOthers } from './domain/follow-others.js';
 import { gpuSecondsBound } from './domain/gpu-seconds.js';
+import { type Quota, quotaKeysOf } from './domain/quota.js';
 import { shapeOf } from './domain/shape.js';
 import { consortium, type JobKind, type JobRequest, type Owner } from './domain/snapshot.js';
+import { enterShadows } from './enter-shadows.js';
+import { follow, lockFollowed } from './follow/lock-followed.js';
 import { GroupCommit } from './group-commit.js';
 import { KnownClusters } from './known-clusters.js';
 import { GPU_ACCOUNTS, type GpuAccounts } from './ports.js';
 import { appendHistoryAll } from './postgres/job-records.js';
 import { QueueLimit } from './queue-depth.js';
+import { lockQuotas } from './quotas/read-quotas.js';
 
 /** A job as an app hands it in: inputs are objects of the store already, permissions have been checked. */
 export interface JobSubmission {
@@ -41,6 +46,15 @@ export interface JobSubmission {
    * uses beyond its hold is charged to the account as far as that reaches.
    */
   readonly gpuSecondsHeld?: number;
+  /** When it is ended should it not have ended by itself, in milliseconds of the epoch; null or left out: never. */
+  readonly deadlineMs?: number | null;
+  /** Jobs that must have succeeded before it starts. */
+  readonly after?: readonly string[];
+  /**
+   * What the app needs to plan the work when the model has been trained, see `PlanLate`; `runner` and `inputs` are then
+   * only what is known so far. Such a job follows the training, which must not have ended.
+   */
+  readonly unplanned?: Readonly<Record<string, unknown>>;
   /** Id of a person, or a part of the facility. */
   readonly submittedBy: string;
 }
@@ -59,6 +73,11 @@ export function ownerOf(submission: Pick<JobSubmission, 'suiteId' | 'labId'>): O
 }
 
 type Submitted = Result<SubmittedJob, Refused>;
+/** A submission that nothing stands against. */
+interface Accepted extends Submission {
+  readonly gpuSeconds: number;
+  readonly follows: Extract<Following, { kind: 'follows' }>;
+}
 interface Submission {
   readonly jobId: JobId;
   readonly job: JobSubmission;
@@ -98,8 +117,14 @@ export class SubmitJob {
   /** Each is answered by itself: one that is refused changes nothing. */
   private async submitAll(tx: Tx, submissions: readonly Submission[]): Promise<Submitted[]> {
     const known = await findKnown(tx, submissions);
+    // Before anything of the ledger: jobs come first in the order of locks.
+    const named = await lockFollowed(
+      tx,
+      submissions.flatMap(({ job }) => job.after ?? []),
+    );
+    const quotas = await lockQuotas(tx, [...new Set(submissions.flatMap(({ job }) => quotaKeysOf(job)))]);
     let room = await this.limit.room(tx);
-    const fresh: (Submission & { gpuSeconds: number })[] = [];
+    const fresh: Accepted[] = [];
     const answers: Submitted[] = [];
     for (const submission of submissions) {
       const { jobId, job } = submission;
@@ -109,9 +134,26 @@ export class SubmitJob {
         answers.push(ok({ jobId: same, created: same === jobId }));
         continue;
       }
-      const refused = (await this.refuseImpossible(tx, job)) ?? (room > 0 ? undefined : queueFull());
+      const refused =
+        refusePast(job, Date.now()) ??
+        (await this.refuseImpossible(tx, job)) ??
+        (room > 0 ? undefined : queueFull());
       if (refused !== undefined) {
         answers.push(err(refused));
+        continue;
+      }
+      const follows = followOthers(job.after ?? [], named, schedulingLimits.followersPerJob);
+      if (follows.kind !== 'follows') {
+        answers.push(err(refuseToFollow(follows)));
+        continue;
+      }
+      if (job.unplanned !== undefined && follows.open.length === 0) {
+        answers.push(err(justTrained()));
+        continue;
+      }
+      const quota = quotas.exceededBy(job);
+      if (quota !== undefined) {
+        answers.push(err(quotaExceeded(quota)));
         continue;
       }
       const bound = gpuSecondsBound(job.resources.gpus, job.resources.maxSeconds);
@@ -125,7 +167,8 @@ export class SubmitJob {
       }
       for (const key of keys) known.set(key, jobId);
       room -= 1;
-      fresh.push({ ...submission, gpuSeconds });
+      quotas.take(job);
+      fresh.push({ ...submission, gpuSeconds, follows });
       answers.push(ok({ jobId, created: true }));
     }
     await insertJobs(tx, fresh);
@@ -140,10 +183,51 @@ export class SubmitJob {
   }
 }
 
+function refusePast({ deadlineMs }: JobSubmission, nowMs: number): Refused | undefined {
+  if (deadlineMs == null || deadlineMs > nowMs) return undefined;
+  return problem(
+    'scheduling.deadline-past',
+    `Its deadline, ${new Date(deadlineMs).toISOString()}, is over already`,
+  );
+}
+
+function quotaExceeded({ scope, subject, maxUnfinishedJobs }: Quota): Refused {
+  return problem(
+    'scheduling.quota-exceeded',
+    `The quota of the ${scope} ${subject}: ${maxUnfinishedJobs} unfinished jobs at the same time; submit again when one has ended`,
+    { scope, subject, maxUnfinishedJobs },
+  );
+}
+
 function queueFull(): Refused {
   return problem(
     'scheduling.queue-full',
     `${schedulingLimits.queuedJobs} jobs wait already; try again when some have run`,
+  );
+}
+
+function refuseToFollow(why: Exclude<Following, { kind: 'follows' }>): Refused {
+  const facts = { jobId: why.jobId };
+  if (why.kind === 'unknown')
+    return problem('resource.not-found', `There is no job ${why.jobId} to follow`, facts);
+  if (why.kind === 'crowded') {
+    return problem(
+      'scheduling.queue-full',
+      `${schedulingLimits.followersPerJob} jobs follow ${why.jobId} already`,
+      facts,
+    );
+  }
+  return problem(
+    'scheduling.dependency-failed',
+    `It should follow ${why.jobId}, which ${why.state === 'failed' ? 'failed' : 'was cancelled'}; submit it after one that can succeed`,
+    facts,
+  );
+}
+
+function justTrained(): Refused {
+  return problem(
+    'catalogue.not-loadable',
+    'Its training has just ended and is being recorded; ask again in a moment',
   );
 }
 
@@ -196,12 +280,9 @@ async function findKnown(tx: Tx, submissions: readonly Submission[]): Promise<Ma
   return new Map(rows.map((row) => [row.key, row.id]));
 }
 
-async function insertJobs(
-  tx: Tx,
-  submissions: readonly (Submission & { readonly gpuSeconds: number })[],
-): Promise<void> {
+async function insertJobs(tx: Tx, submissions: readonly Accepted[]): Promise<void> {
   if (submissions.length === 0) return;
-  const rows = submissions.map(({ jobId, job, gpuSeconds }) => {
+  const rows = submissions.map(({ jobId, job, gpuSeconds, follows }) => {
     const request = requestOf(job);
     return {
       id: jobId,
@@ -226,6 +307,9 @@ async function insertJobs(
       account: job.account,
       gpu_seconds_held: gpuSeconds,
       submitted_by: job.submittedBy,
+      blocked_by: follows.open.length + (job.unplanned === undefined ? 0 : 1),
+      unplanned: job.unplanned ?? null,
+      deadline: job.deadlineMs == null ? null : new Date(job.deadlineMs).toISOString(),
     };
   });
   await tx.rows(
@@ -234,7 +318,20 @@ async function insertJobs(
      FROM jsonb_to_recordset($1::jsonb) AS e (${insertedColumns.map((column) => column.join(' ')).join(', ')})`,
     [JSON.stringify(rows)],
   );
-  await enterShadows(tx, submissions);
+  await follow(
+    tx,
+    submissions.flatMap(({ jobId, follows: { open, met } }) => [
+      ...open.map((afterJobId) => ({ jobId, afterJobId, isMet: false })),
+      ...met.map((afterJobId) => ({ jobId, afterJobId, isMet: true })),
+    ]),
+  );
+  // Who waits for others would wait for them at home, too.
+  await enterShadows(
+    tx,
+    rows
+      .filter((row) => row.blocked_by === 0)
+      .map(({ id, kind, owner, gpus }) => ({ jobId: id, kind, owner, gpus })),
+  );
   await appendHistoryAll(
     tx,
     submissions.map(({ jobId, job }) => ({
@@ -272,20 +369,7 @@ const insertedColumns = [
   ['account', 'jsonb'],
   ['gpu_seconds_held', 'bigint'],
   ['submitted_by', 'text'],
+  ['blocked_by', 'int'],
+  ['unplanned', 'jsonb'],
+  ['deadline', 'timestamptz'],
 ] as const;
-
-/** Jobs of labs take their places in the schedules that the labs would have had alone; what only serves has none. */
-async function enterShadows(tx: Tx, submissions: readonly Submission[]): Promise<void> {
-  const ours = submissions.filter(({ job }) => ownerOf(job) !== consortium && job.kind !== 'serve');
-  if (ours.length === 0) return;
-  await tx.rows(
-    `INSERT INTO scheduling.shadow (job_id, owner, gpus, submitted_at)
-     SELECT job_id, owner, gpus, now() FROM unnest($1::text[], $2::text[], $3::int[]) AS e (job_id, owner, gpus)
-     WHERE EXISTS (SELECT 1 FROM scheduling.cluster c WHERE c.lab_id = e.owner AND c.state <> 'retired')`,
-    [
-      ours.map(({ jobId }) => jobId),
-      ours.map(({ job }) => ownerOf(job)),
-      ours.map(({ job }) => job.resources.gpus),
-    ],
-  );
-}

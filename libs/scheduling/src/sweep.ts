@@ -1,6 +1,8 @@
 import { type Leadership, requireEpoch, Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
+import { CancelJob } from './cancel-job.js';
 import { heldStates } from './domain/attempt-lifecycle.js';
+import { whyOverdue } from './domain/deadline.js';
 import { type AttemptOutcome, EndAttempt } from './end-attempt.js';
 import { LEASE_TIMES, type LeaseTimes } from './ports.js';
 import { type AttemptKey, attemptKey, lockAttempts, lockJobs } from './postgres/job-records.js';
@@ -14,6 +16,7 @@ const attemptsPerSweep = 200;
 /** Back-offs last a second and more; they need no finer clock. */
 const tidyEveryMs = 500;
 const wokenPerTidying = 1_000;
+const overduePerTidying = 200;
 /** A cluster that let an offer lapse is left alone with that job for a while. */
 const declineMs = 30_000;
 
@@ -28,6 +31,7 @@ export class Sweep {
   constructor(
     @Inject(Transactor) private readonly transactor: Transactor,
     @Inject(EndAttempt) private readonly endAttempt: EndAttempt,
+    @Inject(CancelJob) private readonly cancelJob: CancelJob,
     @Inject(LEASE_TIMES) private readonly times: LeaseTimes,
   ) {}
 
@@ -38,6 +42,23 @@ export class Sweep {
     if (performance.now() - this.tidiedAtMs < tidyEveryMs) return;
     this.tidiedAtMs = performance.now();
     await this.tidy(leadership);
+    await this.endOverdue();
+  }
+
+  /**
+   * Jobs whose deadline is over, as if somebody cancelled them: at once where nothing runs, otherwise the agent is told
+   * to stop. A deadline does not change, so a former leader that comes late does what is right, or nothing.
+   */
+  private async endOverdue(): Promise<void> {
+    const overdue = await this.transactor.read.rows<{ id: string; deadline: Date }>(
+      `SELECT id, deadline FROM scheduling.job
+       WHERE deadline <= now() AND state IN ('queued', 'running') AND cancel_requested_at IS NULL
+       ORDER BY deadline LIMIT ${overduePerTidying}`,
+    );
+    for (const { id, deadline } of overdue) {
+      const reason = whyOverdue(deadline.getTime());
+      await this.cancelJob.execute({ jobId: id, reason, actor: 'scheduler', allowed: () => true });
+    }
   }
 
   /** Jobs whose back-off is over wait again; declines that are over, and the many rows of the depth, go. */

@@ -1,9 +1,10 @@
-import type { AttemptView, JobView } from '@beamtime/contracts';
+import type { AttemptView, FollowedJob, JobView } from '@beamtime/contracts';
 import { formatFields, formatTable } from '../core/format-table.js';
 
 /** How far a job is, in a few words. */
 export function progressText(job: JobView): string {
   const { progress } = job;
+  if (job.state === 'queued' && job.blockedBy > 0) return 'waiting for other jobs';
   if (job.state === 'queued') return job.attempts === 0 ? 'waiting' : 'waiting to go on';
   if (job.state !== 'running') return job.reason ?? '';
   if (progress === null) return job.attemptState ?? '';
@@ -30,7 +31,9 @@ export function jobsTable(jobs: readonly JobView[]): string {
   );
 }
 
-export function describeJob(job: JobView & { readonly history: readonly AttemptView[] }): string {
+export function describeJob(
+  job: JobView & { readonly history: readonly AttemptView[]; readonly follows?: readonly FollowedJob[] },
+): string {
   const fields = formatFields({
     job: job.jobId,
     name: job.name,
@@ -46,6 +49,8 @@ export function describeJob(job: JobView & { readonly history: readonly AttemptV
       job.lastCheckpointStep === null ? 'none' : `${job.checkpoints}, last at step ${job.lastCheckpointStep}`,
     'can resume at': job.resumableStep === null ? null : `step ${job.resumableStep}`,
     'submitted by': job.submittedBy,
+    follows: job.follows?.map((one) => `${one.jobId} (${one.state})`).join(', ') || null,
+    deadline: job.deadline,
     submitted: job.submittedAt,
     ended: job.endedAt,
   });

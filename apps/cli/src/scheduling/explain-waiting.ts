@@ -1,13 +1,18 @@
-import type { WaitingReason } from '@beamtime/contracts';
+import type { FollowedJob, WaitingReason } from '@beamtime/contracts';
 import { formatTable } from '../core/format-table.js';
 
-type Why = WaitingReason & { readonly position: number | null; readonly state: string };
+type Why = WaitingReason & {
+  readonly position: number | null;
+  readonly state: string;
+  readonly follows: readonly FollowedJob[];
+};
 
 /** The answer in two or three words, before the sentence. */
 const headlines: Readonly<Record<string, string>> = {
   running: 'It runs',
   ended: 'It has ended',
   next: 'It is next',
+  dependencies: 'Waits for other jobs',
   capacity: 'Waits for GPUs',
   share: 'Waits for its turn',
   reserved: 'Waits behind a reservation',
@@ -24,6 +29,15 @@ export function explainWaiting(why: Why): string {
   const place = why.position === null ? '' : `, number ${why.position} in turn`;
   const lines = [`${headline}${place}.`, sentence(why.detail)];
   if (why.change !== null) lines.push(`To change that: ${sentence(why.change)}`);
+  if (why.code === 'dependencies' && why.follows.length > 0) {
+    lines.push(
+      '',
+      formatTable(
+        ['follows', 'name', 'state'],
+        why.follows.map((one) => [one.jobId, one.name, one.state]),
+      ),
+    );
+  }
   if (why.clusters.length > 0) {
     lines.push(
       '',

@@ -5,9 +5,10 @@ import { registerClusterCommands } from './cluster-commands.js';
 import { registerFileCommands } from './file-commands.js';
 import { registerJobCommands } from './job-commands.js';
 import { registerJobsCommand } from './jobs-command.js';
+import { registerQuotaCommands } from './quota-commands.js';
 import { registerSubmitCommands } from './submit-commands.js';
 
-/** Clusters, their agents, jobs, and the files of tasks. */
+/** Clusters, their agents, jobs and their quotas, and the files of tasks. */
 export function registerSchedulingCommands(program: Command, io: CliIo): void {
   registerClusterCommands(program, io);
   registerAgentCommands(program, io);
@@ -15,4 +16,5 @@ export function registerSchedulingCommands(program: Command, io: CliIo): void {
   const job = registerJobCommands(program, io);
   registerSubmitCommands(job, io);
   registerFileCommands(program, io);
+  registerQuotaCommands(program, io);
 }

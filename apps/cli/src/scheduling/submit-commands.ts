@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { evaluateModel, type JobView, serveModel, showModel, submitJob } from '@beamtime/contracts';
+import { evaluateModel, serveModel, showModel, submitJob } from '@beamtime/contracts';
 import type { Command } from 'commander';
 import { parse } from 'yaml';
 import type { CliIo } from '../core/cli-io.js';
@@ -16,16 +16,25 @@ export function registerSubmitCommands(job: Command, io: CliIo): void {
       .description("submit a job of your lab from a file: the runner's job with resources and inputs")
       .argument('<file>', 'YAML or JSON with runner, resources, and optionally inputs, name, priority')
       .option('--lab <lab>', 'the lab, by short name or id; your own where there is only one')
+      .option('--after <jobs...>', 'jobs that must have succeeded before it starts')
+      .option('--deadline <time>', 'cancel it if it has not ended by then, as 2026-12-01T08:00:00Z')
       .option('--key <text>', 'the same key again finds the same job instead of a second one')
-      .action(async (file: string, { lab, key }: { lab?: string; key?: string }) => {
+      .action(async (file: string, { lab, key, after, deadline }: SubmitOptions) => {
         const labId = await findLabId(io.client(), lab);
         const given = readFile(io, file);
-        const body = { ...given, labId, ...(key === undefined ? {} : { requestKey: key }) };
+        const body = {
+          ...given,
+          labId,
+          ...(key === undefined ? {} : { requestKey: key }),
+          ...(after === undefined ? {} : { after }),
+          ...(deadline === undefined ? {} : { deadline }),
+        };
         // The facility checks the file and names the field that is wrong.
         const made = await io.client().call(submitJob, { body: body as never });
-        io.show(made, () => describeJob({ ...made, history: [] } as JobView & { history: [] }));
+        io.show(made, () => describeJob({ ...made, history: [] }));
       }),
     'job submit job.yaml --lab lab-a',
+    'job submit evaluate.yaml --after job_01ky0w3h5cqfzv8r4n2t6m9b7d',
   );
 
   examples(
@@ -45,6 +54,7 @@ export function registerSubmitCommands(job: Command, io: CliIo): void {
       )
       .option('--revisions <names...>', 'all by default')
       .option('--no-head-scores', 'leave out the scores of attention heads')
+      .option('--when-trained', 'wait for the training of the model, should that not have ended')
       .option('--max-seconds <seconds>', 'time bound', '3600')
       .action(async (model: string, options: EvaluateOptions) => {
         const modelId = await findModelId(io, model);
@@ -55,12 +65,14 @@ export function registerSubmitCommands(job: Command, io: CliIo): void {
             minimalPairs: options.minimalPairs.map((text) => materialOf('--minimal-pairs', text)),
             headScores: options.headScores,
             maxSeconds: Number(options.maxSeconds),
+            ...(options.whenTrained === true ? { whenTrained: true } : {}),
             ...(options.revisions === undefined ? {} : { revisions: options.revisions }),
           },
         });
         io.show(made, () => made.jobs.map((one) => one.jobId).join('\n'));
       }),
     'job evaluate grid-m-deu-s1 --held-out cor_01ky0w3h5cqfzv8r4n2t6m9b7d:deu:Latn',
+    'job evaluate grid-m-deu-s2 --when-trained',
   );
 
   examples(
@@ -87,11 +99,19 @@ export function registerSubmitCommands(job: Command, io: CliIo): void {
   );
 }
 
+interface SubmitOptions {
+  readonly lab?: string;
+  readonly key?: string;
+  readonly after?: string[];
+  readonly deadline?: string;
+}
+
 interface EvaluateOptions {
   readonly heldOut: string[];
   readonly minimalPairs: string[];
   readonly revisions?: string[];
   readonly headScores: boolean;
+  readonly whenTrained?: true;
   readonly maxSeconds: string;
 }
 

@@ -35,6 +35,11 @@ export interface JobRecord {
   attempts: number;
   failures: number;
   retry_at: Date | null;
+  /** Jobs that it follows and that have not succeeded, and one more while its work is not planned. */
+  blocked_by: number;
+  /** Jobs that follow it. */
+  followers: number;
+  deadline: Date | null;
   account: GpuAccountRef | null;
   gpu_seconds_held: string;
   gpu_seconds_used: string;
@@ -55,7 +60,8 @@ export interface JobRecord {
 }
 
 export const jobColumns = `id, kind, name, state, reason, owner, lab_id, suite_id, model_id, study_id, gpus, gpu_type,
-  gpu_memory_mib, max_seconds, checkpointable, priority, attempt_limit, attempts, failures, retry_at, account,
+  gpu_memory_mib, max_seconds, checkpointable, priority, attempt_limit, attempts, failures, retry_at, blocked_by,
+  followers, deadline, account,
   gpu_seconds_held, gpu_seconds_used, seconds_used, cancel_requested_at, cancel_reason, cancel_actor, resumable,
   resumable_step, progress, checkpoints, last_checkpoint_step, submitted_by, submitted_at, started_at, ended_at,
   updated_at`;

@@ -1,13 +1,26 @@
-import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
+import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 
 @Entity({ schema: 'scheduling', name: 'job' })
 @Check('job_state_known', `state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')`)
+@Check('job_blocked_by_count', 'blocked_by >= 0')
+@Check('job_unplanned_is_blocked', 'unplanned IS NULL OR blocked_by > 0')
 @Index('job_request_key', ['requestKey'], { unique: true })
 @Index('job_waiting', ['owner', 'shape', 'priority', 'submittedAt', 'id'], {
-  where: `state = 'queued' AND retry_at IS NULL`,
+  where: `state = 'queued' AND retry_at IS NULL AND blocked_by = 0`,
 })
 @Index('job_backing_off', ['retryAt'], { where: `state = 'queued' AND retry_at IS NOT NULL` })
 @Index('job_cancelling', ['id'], { where: `state = 'running' AND cancel_requested_at IS NOT NULL` })
+@Index('job_deadline', ['deadline'], {
+  where: `deadline IS NOT NULL AND state IN ('queued', 'running') AND cancel_requested_at IS NULL`,
+})
+@Index('job_unfinished_of_lab', ['labId'], { where: `state IN ('queued', 'running')` })
+@Index('job_unfinished_of_person', ['submittedBy'], { where: `state IN ('queued', 'running')` })
+@Index('job_unfinished_of_suite', ['suiteId'], {
+  where: `state IN ('queued', 'running') AND suite_id IS NOT NULL`,
+})
+@Index('job_unfinished_of_study', ['studyId'], {
+  where: `state IN ('queued', 'running') AND study_id IS NOT NULL`,
+})
 @Index('job_in_state', ['state', 'id'])
 @Index('job_suite', ['suiteId'])
 @Index('job_model', ['modelId'])
@@ -37,6 +50,11 @@ export class JobRow {
   @Column({ type: 'int', default: 0 }) attempts!: number;
   @Column({ type: 'int', default: 0 }) failures!: number;
   @Column({ type: 'timestamptz', name: 'retry_at', nullable: true }) retryAt!: Date | null;
+  @Column({ type: 'int', name: 'blocked_by', default: 0 }) blockedBy!: number;
+  @Column({ type: 'int', default: 0 }) followers!: number;
+  @Column({ type: 'timestamptz', nullable: true }) deadline!: Date | null;
+  /** What an app needs to plan its work later; null once `runner` and `inputs` say what it does. */
+  @Column({ type: 'jsonb', nullable: true }) unplanned!: unknown;
   @Column({ type: 'text', name: 'request_key', nullable: true }) requestKey!: string | null;
   @Column({ type: 'jsonb', nullable: true }) account!: unknown;
   @Column({ type: 'bigint', name: 'gpu_seconds_held', default: 0 }) gpuSecondsHeld!: string;
@@ -59,6 +77,21 @@ export class JobRow {
   @Column({ type: 'timestamptz', name: 'started_at', nullable: true }) startedAt!: Date | null;
   @Column({ type: 'timestamptz', name: 'ended_at', nullable: true }) endedAt!: Date | null;
   @Column({ type: 'timestamptz', name: 'updated_at', default: () => 'now()' }) updatedAt!: Date;
+}
+
+/** A job that starts after another one has succeeded. */
+@Entity({ schema: 'scheduling', name: 'dependency' })
+@Check('dependency_of_another', 'job_id <> after_job_id')
+@Index('dependency_followers', ['afterJobId'])
+export class DependencyRow {
+  @PrimaryColumn({ type: 'text', name: 'job_id', primaryKeyConstraintName: 'dependency_pkey' })
+  @ForeignKey(() => JobRow, { name: 'dependency_job_fkey', onDelete: 'CASCADE' })
+  jobId!: string;
+  @PrimaryColumn({ type: 'text', name: 'after_job_id', primaryKeyConstraintName: 'dependency_pkey' })
+  @ForeignKey(() => JobRow, { name: 'dependency_after_job_fkey', onDelete: 'CASCADE' })
+  afterJobId!: string;
+  /** When the other one succeeded. */
+  @Column({ type: 'timestamptz', name: 'met_at', nullable: true }) metAt!: Date | null;
 }
 
 @Entity({ schema: 'scheduling', name: 'checkpoint' })

@@ -9,7 +9,10 @@ import {
   QueueDepthRow,
 } from './cluster.row.js';
 import { deepQueueMigrations } from './deep-queue-migrations.js';
-import { ArtifactRow, CheckpointRow, EvaluationRow, JobRow, ShadowRow } from './job.row.js';
+import { dependencyMigrations } from './dependency-migrations.js';
+import { ArtifactRow, CheckpointRow, DependencyRow, EvaluationRow, JobRow, ShadowRow } from './job.row.js';
+import { QuotaRow } from './quota.row.js';
+import { quotaMigrations } from './quota-migrations.js';
 import { CommandLogRow, SpaceFileRow, TaskRow } from './task.row.js';
 
 export const schedulingSchema: ContextSchema = {
@@ -22,6 +25,7 @@ export const schedulingSchema: ContextSchema = {
     OwnerUsageRow,
     QueueDepthRow,
     JobRow,
+    DependencyRow,
     CheckpointRow,
     EvaluationRow,
     ArtifactRow,
@@ -30,6 +34,7 @@ export const schedulingSchema: ContextSchema = {
     JobLogRow,
     JobMetricRow,
     ShadowRow,
+    QuotaRow,
     TaskRow,
     CommandLogRow,
     SpaceFileRow,
@@ -304,5 +309,7 @@ export const schedulingSchema: ContextSchema = {
       1_795_000_040_021,
       'ALTER TABLE scheduling.cluster ADD COLUMN trust jsonb;',
     ),
+    ...dependencyMigrations,
+    ...quotaMigrations,
   ],
 };

@@ -1,6 +1,7 @@
-import type { explainJob, ResponseOf } from '@beamtime/contracts';
+import type { explainJob, FollowedJob, JobView, ResponseOf } from '@beamtime/contracts';
 import { Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
+import { deadlineAtRisk } from '../domain/deadline.js';
 import { explainWaiting } from '../domain/explain-waiting.js';
 import type { SharesPolicy } from '../domain/policy.js';
 import { loadSnapshot } from '../load-snapshot.js';
@@ -22,7 +23,16 @@ export class ExplainJob {
   async execute(jobId: string): Promise<Explanation | undefined> {
     const job = await this.jobs.find(jobId);
     if (job === undefined) return undefined;
-    const head = { jobId, state: job.state, position: null, change: null, clusters: [] };
+    const told = await this.explain(job);
+    const haste = job.state === 'queued' ? await this.jobs.haste(jobId) : undefined;
+    const risk = haste && deadlineAtRisk(haste.nowMs, haste.deadlineMs, haste.secondsLeft);
+    return risk == null ? told : { ...told, detail: `${told.detail}. ${risk}` };
+  }
+
+  private async explain(job: JobView): Promise<Explanation> {
+    const { jobId } = job;
+    const follows = await this.jobs.followedBy(jobId);
+    const head = { jobId, state: job.state, position: null, change: null, clusters: [], follows };
     if (job.state === 'running') {
       const detail = `Attempt ${job.attempts} is ${job.attemptState ?? 'live'} on ${job.clusterName ?? 'a cluster'}`;
       return { ...head, code: 'running', detail };
@@ -34,6 +44,7 @@ export class ExplainJob {
         detail: `It has ${job.state}${job.reason === null ? '' : `: ${job.reason}`}`,
       };
     }
+    if (job.blockedBy > 0) return { ...head, code: 'dependencies', ...waitingForOthers(follows) };
     const { snapshot, nowMs } = await loadSnapshot(this.transactor.read, { asked: jobId });
     const waiting = explainWaiting(snapshot, nowMs, 0, jobId, this.policy);
     if (waiting === undefined) {
@@ -52,4 +63,23 @@ export class ExplainJob {
       })),
     };
   }
+}
+
+/** Jobs named in one sentence; all of them are in `follows`. */
+const namedMost = 5;
+
+function waitingForOthers(follows: readonly FollowedJob[]): { detail: string; change: string } {
+  const open = follows.filter((job) => job.state !== 'succeeded');
+  if (open.length === 0) {
+    return {
+      detail: 'The training of its model has succeeded; what it made is being recorded',
+      change: 'Nothing: it may start as soon as that is done',
+    };
+  }
+  const named = open.slice(0, namedMost).map((job) => `${job.jobId} (${job.name}), which is ${job.state}`);
+  const more = open.length > namedMost ? `, and ${open.length - namedMost} more` : '';
+  return {
+    detail: `It follows ${named.join(', ')}${more}`,
+    change: `It may start when ${open.length === 1 ? 'that job has' : 'all of them have'} succeeded; if one fails or is cancelled, it is cancelled too`,
+  };
 }

@@ -1,4 +1,12 @@
-import type { AttemptView, JobView, listJobs, QueryOf, ResponseOf, summarizeJobs } from '@beamtime/contracts';
+import type {
+  AttemptView,
+  FollowedJob,
+  JobView,
+  listJobs,
+  QueryOf,
+  ResponseOf,
+  summarizeJobs,
+} from '@beamtime/contracts';
 import { Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import type { AttemptState } from '../domain/attempt-lifecycle.js';
@@ -98,6 +106,32 @@ export class JobViews {
     }));
   }
 
+  /** The jobs that a job follows, and how they stand; those that have not succeeded first. */
+  followedBy(jobId: string): Promise<FollowedJob[]> {
+    return this.transactor.read.rows<FollowedJob>(
+      `SELECT j.id AS "jobId", j.name, j.state FROM scheduling.dependency d
+       JOIN scheduling.job j ON j.id = d.after_job_id WHERE d.job_id = $1 ORDER BY d.met_at NULLS FIRST, j.id`,
+      [jobId],
+    );
+  }
+
+  /** What a deadline has to be measured by, at the database's clock; undefined where there is none. */
+  async haste(
+    jobId: string,
+  ): Promise<{ nowMs: number; deadlineMs: number; secondsLeft: number } | undefined> {
+    const row = await this.transactor.read.row<{ now: Date; deadline: Date; seconds_left: number }>(
+      `SELECT clock_timestamp() AS now, deadline, max_seconds - seconds_used AS seconds_left
+       FROM scheduling.job WHERE id = $1 AND deadline IS NOT NULL`,
+      [jobId],
+    );
+    if (row === undefined) return undefined;
+    return {
+      nowMs: row.now.getTime(),
+      deadlineMs: row.deadline.getTime(),
+      secondsLeft: Math.max(0, row.seconds_left),
+    };
+  }
+
   async runnerOf(jobId: string): Promise<Record<string, unknown>> {
     const row = await this.transactor.read.row<{ runner: Record<string, unknown> }>(
       'SELECT runner FROM scheduling.job WHERE id = $1',
@@ -180,8 +214,10 @@ function jobView(row: JobWithAttempt): JobView {
       checkpoint: row.checkpointable,
     },
     priority: row.priority,
+    blockedBy: row.blocked_by,
     attempts: row.attempts,
     attemptLimit: row.attempt_limit,
+    deadline: row.deadline?.toISOString() ?? null,
     clusterId: row.cluster_id,
     clusterName: row.cluster_name,
     attemptState: row.attempt_state,
