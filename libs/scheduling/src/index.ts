@@ -17,6 +17,7 @@ export { jobLifecycle } from './domain/job-lifecycle.js';
 export { shapeOf } from './domain/shape.js';
 export type { Snapshot, SnapshotCluster, WaitingJob } from './domain/snapshot.js';
 export { PlanLate, type PlannedWork } from './follow/plan-late.js';
+export { KnownClusters } from './known-clusters.js';
 export { leaseTimes } from './lease-times.js';
 export * from './ports.js';
 export type { JobRecord } from './postgres/job-records.js';

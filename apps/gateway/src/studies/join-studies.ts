@@ -2,7 +2,7 @@ import { ChargeJobs } from '@beamtime/access';
 import { FindModels, FindSuites, factorsOf, modelView, PlanJobs, type Viewer } from '@beamtime/catalogue';
 import type { ProblemCode } from '@beamtime/contracts';
 import { err, ok, type Problem, problem, type Result } from '@beamtime/kernel';
-import { GPU_ACCOUNTS, type GpuAccounts, SubmitJob } from '@beamtime/scheduling';
+import { GPU_ACCOUNTS, type GpuAccounts, KnownClusters, SubmitJob } from '@beamtime/scheduling';
 import {
   EVALUATION_JOBS,
   type EvaluationJobs,
@@ -147,6 +147,7 @@ export const studyPorts: Provider[] = [
       },
     }),
   },
+  KnownClusters,
   SubmitJob,
   { provide: STUDY_MODELS, inject: [FindModels, FindSuites], useFactory: studyModels },
   { provide: STUDY_MATERIALS, inject: [FindSuites], useFactory: studyMaterials },
