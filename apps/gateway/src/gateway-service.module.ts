@@ -10,10 +10,12 @@ import {
   TUNNEL_AUTHORITY,
   TunnelGate,
   TunnelHub,
+  Upstreams,
 } from '@beamtime/inference';
-import { Transactor } from '@beamtime/platform';
+import { CONFIG, type Config, LOGGER, Transactor } from '@beamtime/platform';
 import { AdmitTunnel, ClusterViews, JobViews } from '@beamtime/scheduling';
 import { Module } from '@nestjs/common';
+import type { Logger } from 'pino';
 import { CatalogueControllersModule } from './catalogue/catalogue-controllers.module.js';
 import { HubModule } from './hub/hub.module.js';
 import { CapturesController } from './internals/captures.controller.js';
@@ -51,6 +53,11 @@ import { StudiesControllersModule } from './studies/studies-controllers.module.j
       provide: ModelServing,
       inject: [MODEL_SERVERS, ServedModels],
       useFactory: (servers: ModelServers, served: ServedModels) => new ModelServing(servers, served),
+    },
+    {
+      provide: Upstreams,
+      inject: [CONFIG, LOGGER],
+      useFactory: (config: Config, log: Logger) => new Upstreams(config.BEAMTIME_UPSTREAMS, log),
     },
     ReleaseIdleModels,
     ReadRounds,

@@ -1,14 +1,15 @@
 import { type Metering as AccessMetering, Metering } from '@beamtime/access';
-import { everything, FindModels } from '@beamtime/catalogue';
+import { everything, FindModels, factorsOf, type ModelRecord } from '@beamtime/catalogue';
 import type { PolicyModel } from '@beamtime/contracts';
 import {
+  type ClosedModel,
   METERING,
   type Metering as MeteringPort,
   MODEL_LOOKUP,
   type ModelLookup,
   type ServableRevision,
 } from '@beamtime/inference';
-import { err, invariant, type ModelId, ok, problem } from '@beamtime/kernel';
+import { err, invariant, type ModelId, ok, type Problem, problem, type Result } from '@beamtime/kernel';
 import { LOGGER } from '@beamtime/platform';
 import type { Provider } from '@nestjs/common';
 import type { Logger } from 'pino';
@@ -43,43 +44,66 @@ function meteringOf(access: AccessMetering, log: Logger): MeteringPort {
   };
 }
 
+function policyModelOf(model: ModelRecord, weights: PolicyModel['weights']): PolicyModel {
+  const factors = factorsOf(model);
+  return {
+    modelId: model.id,
+    suiteId: model.suite_id,
+    language: factors.language,
+    family: factors.family,
+    parameters: factors.parameters,
+    weights,
+    trainedAt: model.ready_at,
+  };
+}
+
+/** A closed model has no revisions that the facility could tell apart: `main` is whatever answers. */
+function closedModel(
+  model: ModelRecord,
+  revision: string | undefined,
+): Result<ClosedModel, Problem<'resource.not-found'>> {
+  if (revision !== undefined && revision !== 'main') {
+    return err(problem('resource.not-found', `${model.name} has no revision ${revision}`, { revision }));
+  }
+  return ok<ClosedModel>({
+    kind: 'closed',
+    modelId: model.id as ModelId,
+    modelName: model.name,
+    revision: 'main',
+    policyModel: policyModelOf(model, 'closed'),
+    provider: model.source ?? '',
+    upstream: model.upstream ?? '',
+    upstreamModel: model.upstream_model ?? '',
+  });
+}
+
 /**
- * Models with weights, by name. What a key may use is for the metering to say, so the lookup itself sees all; a model
+ * Models with weights and closed ones, by name. What a key may use is for the metering to say, so the lookup itself sees all; a model
  * outside the allocation is refused before anything of it is shown.
  */
 function lookupIn(models: FindModels): ModelLookup {
   return {
     async find(name, revision) {
-      const found = await models.revision(everything, name, revision ?? 'main');
+      const named = await models.record(everything, name);
+      if (!named.ok) return named;
+      if (named.value.state === 'listed') return closedModel(named.value, revision);
+      const found = await models.revision(everything, named.value.id, revision ?? 'main');
       if (!found.ok) return found;
       const { model, revision: record } = found.value;
       if (model.state !== 'ready' && model.state !== 'imported' && record === undefined) {
         return err(problem('catalogue.not-loadable', `${model.name} has no weights yet`));
       }
-      const factors = model.factors as {
-        language?: string | null;
-        family?: string | null;
-        parameters?: number | null;
-      };
-      const policyModel: PolicyModel = {
-        modelId: model.id,
-        suiteId: model.suite_id,
-        language: factors.language ?? null,
-        family: factors.family ?? null,
-        parameters: factors.parameters ?? null,
-        weights: model.visibility === 'public' ? 'open' : 'closed',
-        trainedAt: model.ready_at,
-      };
       return ok<ServableRevision>({
+        kind: 'served',
         modelId: model.id as ModelId,
         modelName: model.name,
         revision: `step${record.step}`,
-        policyModel,
+        policyModel: policyModelOf(model, model.visibility === 'public' ? 'open' : 'closed'),
       });
     },
     async list(patterns) {
       const listed = [];
-      for (const state of ['ready', 'imported'] as const) {
+      for (const state of ['ready', 'imported', 'listed'] as const) {
         const page = await models.list(everything, { limit: 500, state, factor: [] });
         invariant(page.ok, 'a list without factors is always valid');
         listed.push(...page.value.items);

@@ -30,6 +30,7 @@ import {
 import type { Viewer } from './viewer.js';
 
 type NotFound = Problem<'resource.not-found'>;
+type NoRevision = Problem<'resource.not-found' | 'catalogue.behaviour-only'>;
 
 /** Questions to the catalogue about models. What a viewer may not see is not there. */
 @Injectable()
@@ -97,8 +98,12 @@ export class FindModels {
     const environment = record.resolved?.['environment'];
     const flops = record.resolved?.['flops'];
     return {
-      origin: record.suite_id === null ? 'import' : 'suite',
+      origin: record.state === 'listed' ? 'listing' : record.suite_id === null ? 'import' : 'suite',
       source: record.source,
+      upstream:
+        record.upstream === null || record.upstream_model === null
+          ? null
+          : { name: record.upstream, model: record.upstream_model },
       attempts: record.attempts,
       clusters: [...new Set(revisions.flatMap((one) => (one.cluster_id === null ? [] : [one.cluster_id])))],
       gpuSeconds: record.gpu_seconds === null ? null : Number(record.gpu_seconds),
@@ -129,9 +134,10 @@ export class FindModels {
     viewer: Viewer,
     model: string,
     revision: string,
-  ): Promise<Result<{ model: ModelRecord; revision: RevisionRecord }, NotFound>> {
+  ): Promise<Result<{ model: ModelRecord; revision: RevisionRecord }, NoRevision>> {
     const found = await this.record(viewer, model);
     if (!found.ok) return found;
+    if (found.value.state === 'listed') return err(behaviourOnly(found.value.name));
     const record = await findRevision(this.transactor.read, found.value.id, revision);
     if (record === undefined) {
       return err(
@@ -250,6 +256,14 @@ interface EvaluationRecord {
 
 export function noModel(model: string): NotFound {
   return problem('resource.not-found', `There is no model ${model} that you may see`, { model });
+}
+
+/** What everything that needs weights says of a closed model. */
+export function behaviourOnly(model: string): Problem<'catalogue.behaviour-only'> {
+  return problem(
+    'catalogue.behaviour-only',
+    `${model} is a closed model, listed for behaviour only: there are no weights, internals or jobs of it here`,
+  );
 }
 
 function revisionView(record: RevisionRecord): ResponseOf<typeof listRevisions>['items'][number] {

@@ -1,9 +1,10 @@
 export { CreateSuite } from './adopt-suite.js';
 export { CatalogueModule } from './catalogue.module.js';
 export { corpusLifecycle, modelLifecycle } from './domain/lifecycles.js';
-export { FindModels } from './find-models.js';
+export { behaviourOnly, FindModels } from './find-models.js';
 export { FindSuites } from './find-suites.js';
 export { ImportModel } from './import-model.js';
+export { ListClosedModel } from './list-closed-model.js';
 export { type EvaluationPlan, PlanJobs, type PlannedJob, type PlanProblem } from './plan-jobs.js';
 export { catalogueSchema } from './postgres/catalogue-schema.js';
 export {

@@ -17,7 +17,7 @@ import {
 } from '@beamtime/suites';
 import { Inject, Injectable } from '@nestjs/common';
 import type { CorpusFormat } from './domain/check-lines.js';
-import { noModel } from './find-models.js';
+import { behaviourOnly, noModel } from './find-models.js';
 import type { CorpusRecord } from './postgres/read-corpora.js';
 import {
   findRevision,
@@ -43,7 +43,11 @@ export interface PlannedJob {
 }
 
 export type PlanProblem = Problem<
-  'resource.not-found' | 'catalogue.invalid-corpus' | 'catalogue.not-loadable' | 'governance.invalid-suite'
+  | 'resource.not-found'
+  | 'catalogue.invalid-corpus'
+  | 'catalogue.not-loadable'
+  | 'catalogue.behaviour-only'
+  | 'governance.invalid-suite'
 >;
 
 /** A registered corpus as material of an evaluation. */
@@ -172,6 +176,7 @@ export class PlanJobs {
   ): Promise<Result<PlannedJob | null, PlanProblem>> {
     const [model] = await readModels(tx, everything, { models: [modelId], limit: 1 });
     if (model === undefined) return err(noModel(modelId));
+    if (model.state === 'listed') return err(behaviourOnly(model.name));
     if (model.state === 'ready' || model.state === 'imported') return ok(null);
     const materials = await evaluationMaterials(tx, plan);
     if (!materials.ok) return materials;
@@ -373,6 +378,7 @@ async function loadable(
 ): Promise<Result<{ model: ModelRecord; revisions: RevisionRecord[] }, PlanProblem>> {
   const [model] = await readModels(tx, everything, { models: [modelId], limit: 1 });
   if (model === undefined) return err(noModel(modelId));
+  if (model.state === 'listed') return err(behaviourOnly(model.name));
   if (model.revisions === 0) {
     return err(problem('catalogue.not-loadable', `${model.name} is ${model.state} and has no weights yet`));
   }

@@ -63,7 +63,7 @@ export const hubModelInfo = endpoint({
   params: z.object({ name }),
   query: blobs,
   response: modelInfo,
-  errors: ['resource.not-found', 'auth.required'],
+  errors: ['resource.not-found', 'auth.required', 'catalogue.behaviour-only'],
 });
 
 const manyTags = z
@@ -124,7 +124,7 @@ export const hubCommits = endpoint({
       authors: z.array(z.object({ user: z.string() })),
     }),
   ),
-  errors: ['resource.not-found', 'auth.required'],
+  errors: ['resource.not-found', 'auth.required', 'catalogue.behaviour-only'],
 });
 
 export const hubRevisionInfo = endpoint({
@@ -136,7 +136,7 @@ export const hubRevisionInfo = endpoint({
   params: z.object({ name, revision }),
   query: blobs,
   response: modelInfo,
-  errors: ['resource.not-found', 'auth.required'],
+  errors: ['resource.not-found', 'auth.required', 'catalogue.behaviour-only'],
 });
 
 export const hubRefs = endpoint({
@@ -151,7 +151,7 @@ export const hubRefs = endpoint({
     converts: z.array(z.never()),
     tags: z.array(z.never()),
   }),
-  errors: ['resource.not-found', 'auth.required'],
+  errors: ['resource.not-found', 'auth.required', 'catalogue.behaviour-only'],
 });
 
 const treeEntry = z.object({
@@ -173,7 +173,7 @@ export const hubTree = endpoint({
   params: z.object({ name, revision }),
   query: treeQuery,
   response: z.array(treeEntry),
-  errors: ['resource.not-found', 'auth.required'],
+  errors: ['resource.not-found', 'auth.required', 'catalogue.behaviour-only'],
 });
 
 export const hubSubtree = endpoint({
@@ -185,7 +185,7 @@ export const hubSubtree = endpoint({
   params: z.object({ name, revision, path: filePath }),
   query: treeQuery,
   response: z.array(treeEntry),
-  errors: ['resource.not-found', 'auth.required'],
+  errors: ['resource.not-found', 'auth.required', 'catalogue.behaviour-only'],
 });
 
 export const hubResolve = endpoint({
@@ -199,5 +199,5 @@ export const hubResolve = endpoint({
   query: z.object({ download: z.string().optional() }),
   response: z.string(),
   produces: 'application/octet-stream',
-  errors: ['resource.not-found', 'auth.required'],
+  errors: ['resource.not-found', 'auth.required', 'catalogue.behaviour-only'],
 });

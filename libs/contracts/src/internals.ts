@@ -28,6 +28,7 @@ const internalsErrors = [
   'inference.model-warming-up',
   'inference.runner-failed',
   'limit.exceeded',
+  'catalogue.behaviour-only',
 ] as const;
 
 export const estimateCapture = endpoint({

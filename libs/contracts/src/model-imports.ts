@@ -5,7 +5,12 @@ import { endpoint, idText, sha256Text, shortText } from './endpoint.js';
 import { modelFactorsSchema, modelParams, modelSchema } from './models.js';
 import { workdirPath } from './runner-job.js';
 
-/** Bringing a model in from elsewhere, and the chain of ids behind one. */
+/** Bringing a model in from elsewhere, listing one that stays elsewhere, and the chain of ids behind one. */
+
+const modelName = z
+  .string()
+  .regex(/^(?!.*(--|\.\.|\.git$))[A-Za-z0-9]([A-Za-z0-9._-]{0,85}[A-Za-z0-9])?$/)
+  .describe('As the Hugging Face hub takes it');
 
 const importedRevision = z.object({
   step: z.number().int().min(0).describe('The revision becomes step<step>; the greatest is main'),
@@ -25,10 +30,7 @@ export const importModel = endpoint({
   description:
     'Say the factors that are known; what is left out stays unknown. PUT each file to its address, then POST /models/{modelId}/import/commit.',
   body: z.object({
-    name: z
-      .string()
-      .regex(/^(?!.*(--|\.\.|\.git$))[A-Za-z0-9]([A-Za-z0-9._-]{0,85}[A-Za-z0-9])?$/)
-      .describe('As the Hugging Face hub takes it'),
+    name: modelName,
     factors: modelFactorsSchema.partial().default({}),
     visibility: z.enum(['public', 'private']).default('public'),
     labId: idText('lab').optional().describe('The lab that brings it; needed for a private model'),
@@ -56,6 +58,34 @@ export const commitImport = endpoint({
   params: modelParams,
   response: modelSchema,
   errors: ['resource.not-found', 'auth.forbidden', 'object-store.not-found', 'state.illegal-transition'],
+});
+
+/** Names in the operator's BEAMTIME_UPSTREAMS. */
+export const upstreamName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'lower-case letters, digits and -');
+
+export const listClosedModel = endpoint({
+  id: 'models.listClosed',
+  method: 'POST',
+  path: '/models/closed',
+  access: { kind: 'person', roles: ['operator', 'secretariat'] },
+  summary: 'List a closed model for behaviour only, behind an upstream that the operator has configured',
+  description:
+    'It answers completions, log-probabilities and surprisal as far as its upstream does, under the same allocations and policies as other models. It has no weights and no internals here: all that needs them is refused with catalogue.behaviour-only. The same description again answers the same model.',
+  body: z.object({
+    name: modelName,
+    provider: shortText.describe('The lab or company that offers it'),
+    upstream: upstreamName.describe(
+      'A name in BEAMTIME_UPSTREAMS; addresses and keys are settings, never requests',
+    ),
+    upstreamModel: z
+      .string()
+      .regex(/^[\x21-\x7e]{1,200}$/)
+      .describe('Its name there; a dated one, where the upstream has one, means the same tomorrow'),
+    factors: modelFactorsSchema.partial().default({}).describe('Those that are known'),
+  }),
+  response: modelSchema,
+  status: 201,
+  errors: ['resource.exists', 'auth.forbidden', 'inference.upstream-unknown'],
 });
 
 // ---------------------------------------------------------------- provenance chain

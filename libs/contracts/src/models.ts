@@ -7,7 +7,7 @@ import { localName } from './runner-job.js';
 
 /** Models: what was trained on what, how, and what it can be compared with. */
 
-export const modelStates = ['planned', 'training', 'ready', 'failed', 'imported'] as const;
+export const modelStates = ['planned', 'training', 'ready', 'failed', 'imported', 'listed'] as const;
 export const modelStateSchema = z.enum(modelStates);
 export type ModelState = z.infer<typeof modelStateSchema>;
 
@@ -98,8 +98,12 @@ export type ModelView = z.output<typeof modelSchema>;
 
 /** How a model came to be. */
 export const provenanceSchema = z.object({
-  origin: z.enum(['suite', 'import']),
-  source: z.string().nullable().describe('Where an imported model comes from'),
+  origin: z.enum(['suite', 'import', 'listing']),
+  source: z.string().nullable().describe('Where an imported model comes from; who offers a listed one'),
+  upstream: z
+    .object({ name: z.string(), model: z.string() })
+    .nullable()
+    .describe('Of a closed model, listed for behaviour only: who is asked, and its name there'),
   attempts: z.number().int().nullable(),
   clusters: z.array(z.string()).describe('Clusters that committed its revisions, in order'),
   gpuSeconds: z.number().int().nullable(),
@@ -220,7 +224,7 @@ export const listRevisionFiles = endpoint({
       }),
     ),
   }),
-  errors: ['resource.not-found'],
+  errors: ['resource.not-found', 'catalogue.behaviour-only'],
 });
 
 export const evaluationSchema = z.object({

@@ -69,6 +69,17 @@ export const meteredUsage = z.object({
 });
 export type MeteredUsage = z.output<typeof meteredUsage>;
 
+/** Instead of numerics, which nobody but the upstream knows: who was asked for what, and when. */
+export const upstreamReceipt = z.strictObject({
+  numerics: z.literal('unknown'),
+  provider: z.string().describe('The lab or company that offers the model'),
+  upstream: z.string().describe("The operator's name for who was asked"),
+  upstreamModel: z.string().describe('What was asked for'),
+  answeredModel: z.string().nullable().describe('What the upstream says answered'),
+  answeredAt: z.iso.datetime(),
+});
+export type UpstreamReceipt = z.output<typeof upstreamReceipt>;
+
 export const openAiCompletion = z.object({
   id: z.string(),
   object: z.literal('text_completion'),
@@ -79,11 +90,16 @@ export const openAiCompletion = z.object({
       index: z.int(),
       text: z.string(),
       logprobs: openAiLogprobs.nullable(),
-      finish_reason: z.enum(['length', 'stop']).nullable(),
+      finish_reason: z
+        .enum(['length', 'stop', 'content_filter'])
+        .nullable()
+        .describe('content_filter: an upstream cut it'),
     }),
   ),
   usage: openAiUsage.optional(),
-  beamtime: z.object({ receipt: numericsReceipt, usage: meteredUsage }).optional(),
+  beamtime: z
+    .object({ receipt: z.union([numericsReceipt, upstreamReceipt]), usage: meteredUsage })
+    .optional(),
 });
 export type OpenAiCompletion = z.output<typeof openAiCompletion>;
 
@@ -130,6 +146,15 @@ const outputErrors = [
   'inference.model-unavailable',
   'inference.context-exceeded',
   'inference.runner-failed',
+  'catalogue.behaviour-only',
+] as const;
+const behaviourErrors = [
+  ...outputErrors,
+  'inference.upstream-unsupported',
+  'inference.upstream-refused',
+  'inference.upstream-limited',
+  'inference.upstream-unavailable',
+  'inference.upstream-failed',
 ] as const;
 
 export const listServedModels = endpoint({
@@ -148,10 +173,10 @@ export const createCompletion = endpoint({
   access: outputsAccess,
   summary: "Completions and log-probabilities, as OpenAI's API has them",
   description:
-    'Holds max_tokens per prompt (with echo also the prompt, whose log-probabilities are outputs) before it runs, and posts what came out. With `stream` the answer is a stream of server-sent events.',
+    'Holds max_tokens per prompt (with echo also the prompt, whose log-probabilities are outputs) before it runs, and posts what came out. With `stream` the answer is a stream of server-sent events. A closed model answers through its upstream, which says what was used; its receipt says that its numerics are unknown.',
   body: openAiCompletionRequest,
   response: openAiCompletion,
-  errors: outputErrors,
+  errors: behaviourErrors,
   bodyLimitBytes: promptBodyBytes,
 });
 
@@ -174,10 +199,14 @@ export const computeSurprisal = endpoint({
   path: '/v1/surprisal',
   access: outputsAccess,
   summary: 'Surprisal per token, word, character or span, with the beginning-of-word correction',
-  description: 'Pimentel & Meister 2024. Costs one output token per token of text.',
+  description:
+    'Pimentel & Meister 2024. Costs one output token per token of text. A closed model has it per token only, from the second token of a text on, and only where its upstream echoes log-probabilities.',
   body: surprisalRequest.omit({ revision: true }).extend({ model: modelText.optional() }),
-  response: surprisalResponse.extend({ usage: meteredUsage }),
-  errors: outputErrors,
+  response: surprisalResponse.extend({
+    receipt: z.union([numericsReceipt, upstreamReceipt]),
+    usage: meteredUsage,
+  }),
+  errors: behaviourErrors,
   bodyLimitBytes: promptBodyBytes,
 });
 

@@ -62,6 +62,7 @@ export const problemCodes = {
   // catalogue
   'catalogue.invalid-corpus': { status: 422, title: 'The corpus cannot be used' },
   'catalogue.not-loadable': { status: 409, title: 'The model has no weights here' },
+  'catalogue.behaviour-only': { status: 409, title: 'The model is listed for behaviour only' },
   // scheduling
   'scheduling.unschedulable': { status: 422, title: 'No cluster could ever run this job' },
   'scheduling.queue-full': { status: 429, title: 'The queue is full' },
@@ -94,6 +95,30 @@ export const problemCodes = {
   'inference.runner-failed': {
     status: 502,
     title: 'The model server failed on this request; it was not charged',
+  },
+  'inference.upstream-unknown': {
+    status: 422,
+    title: 'The operator has configured no upstream of this name',
+  },
+  'inference.upstream-unsupported': {
+    status: 422,
+    title: 'The upstream of this closed model cannot do this',
+  },
+  'inference.upstream-refused': {
+    status: 502,
+    title: 'The upstream refused this request; it was not charged',
+  },
+  'inference.upstream-limited': {
+    status: 429,
+    title: 'The upstream takes no more requests of this facility now; it was not charged',
+  },
+  'inference.upstream-unavailable': {
+    status: 503,
+    title: 'The upstream of this closed model cannot be reached; it was not charged',
+  },
+  'inference.upstream-failed': {
+    status: 502,
+    title: 'The upstream gave no usable answer; it was not charged',
   },
   // studies
   'studies.nothing-to-study': { status: 422, title: 'No model matches' },

@@ -98,6 +98,7 @@ export const createStudy = endpoint({
     'resource.not-found',
     'catalogue.invalid-corpus',
     'catalogue.not-loadable',
+    'catalogue.behaviour-only',
     'scheduling.unschedulable',
     'scheduling.queue-full',
     'scheduling.quota-exceeded',

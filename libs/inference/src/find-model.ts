@@ -1,6 +1,6 @@
 import type { ProblemCode } from '@beamtime/contracts';
 import { err, ok, type Problem, problem, type Result } from '@beamtime/kernel';
-import type { ModelLookup, ServableRevision } from './ports.js';
+import type { ClosedModel, MeteredTarget, ModelLookup, ServableRevision } from './ports.js';
 
 /** Splits `name@revision`; the revision is undefined when not named. */
 export function splitModelText(text: string): { name: string; revision: string | undefined } {
@@ -10,11 +10,11 @@ export function splitModelText(text: string): { name: string; revision: string |
     : { name: text.slice(0, at), revision: text.slice(at + 1) };
 }
 
-/** The revision that a request means; the name may come from the body or from the path. */
-export async function findModel(
+/** The model that is asked to say something: one that is served here, or a closed one behind an upstream. */
+export async function findTalker(
   lookup: ModelLookup,
   ...named: readonly (string | undefined)[]
-): Promise<Result<ServableRevision, Problem<ProblemCode>>> {
+): Promise<Result<ServableRevision | ClosedModel, Problem<ProblemCode>>> {
   const text = named.find((name) => name !== undefined);
   if (text === undefined) {
     return err(
@@ -25,11 +25,28 @@ export async function findModel(
   return lookup.find(name, revision === 'main' ? undefined : revision);
 }
 
+/** The revision that a request means; the name may come from the body or from the path. A closed model is refused. */
+export async function findModel(
+  lookup: ModelLookup,
+  ...named: readonly (string | undefined)[]
+): Promise<Result<ServableRevision, Problem<ProblemCode>>> {
+  const found = await findTalker(lookup, ...named);
+  if (!found.ok) return found;
+  const target = found.value;
+  if (target.kind === 'served') return ok(target);
+  return err(
+    problem(
+      'catalogue.behaviour-only',
+      `${target.modelName} is a closed model, listed for behaviour only: ask it for completions or surprisal`,
+    ),
+  );
+}
+
 /** Whether what an allocation names covers a model; refused with a problem otherwise. For what needs no hold. */
 export function requireGranted(
   patterns: readonly string[],
-  target: ServableRevision,
-): Result<ServableRevision, Problem<'access.model-not-granted'>> {
+  target: MeteredTarget,
+): Result<MeteredTarget, Problem<'access.model-not-granted'>> {
   const { modelId, suiteId } = target.policyModel;
   if (patterns.some((pattern) => pattern === '*' || pattern === modelId || pattern === suiteId))
     return ok(target);

@@ -10,3 +10,6 @@ export * from './postgres/captures.js';
 export * from './postgres/inference-schema.js';
 export * from './postgres/served-models.js';
 export * from './tunnel/index.js';
+export * from './upstream/complete-upstream.js';
+export * from './upstream/score-upstream.js';
+export * from './upstream/upstreams.js';

@@ -20,8 +20,8 @@ export interface Caller {
   readonly scopes: readonly Scope[];
 }
 
-/** A revision of a model that the catalogue knows and can serve. */
-export interface ServableRevision {
+/** What can be asked and is metered. */
+export interface MeteredTarget {
   readonly modelId: ModelId;
   readonly modelName: string;
   /** `step1000`; the final one when the caller named none or `main`. */
@@ -30,10 +30,25 @@ export interface ServableRevision {
   readonly policyModel: PolicyModel;
 }
 
+/** A revision of a model that the catalogue knows and can serve. */
+export interface ServableRevision extends MeteredTarget {
+  readonly kind: 'served';
+}
+
+/** A model that is listed for behaviour only: an upstream answers for it. Its one revision is `main`. */
+export interface ClosedModel extends MeteredTarget {
+  readonly kind: 'closed';
+  readonly provider: string;
+  /** The operator's name for who is asked. */
+  readonly upstream: string;
+  /** The model's name there. */
+  readonly upstreamModel: string;
+}
+
 /** Port to the catalogue. */
 export interface ModelLookup {
-  find(name: string, revision: string | undefined): Expected<ServableRevision>;
-  /** The models with weights among those that an allocation covers: `*`, suite ids and model ids. */
+  find(name: string, revision: string | undefined): Expected<ServableRevision | ClosedModel>;
+  /** The models with weights or an upstream among those that an allocation covers: `*`, suite ids and model ids. */
   list(patterns: readonly string[]): Promise<{ name: string; readyAt: Date }[]>;
 }
 export const MODEL_LOOKUP = Symbol('ModelLookup');
@@ -41,7 +56,7 @@ export const MODEL_LOOKUP = Symbol('ModelLookup');
 export interface HoldRequest {
   readonly requestId: string;
   readonly caller: Caller;
-  readonly target: ServableRevision;
+  readonly target: MeteredTarget;
   readonly scope: Scope;
   readonly unit: Unit;
   readonly amount: number;

@@ -1,13 +1,13 @@
 import type { MeteredUsage, ProblemCode, Scope } from '@beamtime/contracts';
 import { ok, type Problem, type Result, type Unit } from '@beamtime/kernel';
-import type { Caller, Metering, ServableRevision } from './ports.js';
+import type { Caller, MeteredTarget, Metering } from './ports.js';
 
 type Expected<T> = Promise<Result<T, Problem<ProblemCode>>>;
 
 export interface MeteredWork<T> {
   readonly requestId: string;
   readonly caller: Caller;
-  readonly target: ServableRevision;
+  readonly target: MeteredTarget;
   readonly scope: Scope;
   readonly unit: Extract<Unit, 'output_tokens' | 'activation_bytes'>;
   /** The most that the work can use: held before it runs. */

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import {
   type ApiClient,
   type CorpusView,
+  listClosedModel,
   listModels,
   listNeighbours,
   listRevisionFiles,
@@ -26,11 +27,13 @@ import { allCorpora } from './corpus-commands.js';
 import { importFolder } from './import-folder.js';
 import { type HubImportOptions, importFromHub, isHubId } from './import-hub.js';
 import { describeEvaluations, flattenEvaluations, readEvaluations } from './list-evaluations.js';
+import { readFactorsFile } from './read-factors.js';
 import { verifyFolder, verifyPublished } from './verify-model.js';
 
 export function registerModelCommands(program: Command, io: CliIo): void {
   registerModelsCommands(program, io);
   const model = program.command('model').description('one model of the catalogue');
+  registerListClosed(model, io);
 
   examples(
     model
@@ -201,6 +204,40 @@ export function registerModelCommands(program: Command, io: CliIo): void {
   );
 }
 
+function registerListClosed(model: Command, io: CliIo): void {
+  examples(
+    model
+      .command('list-closed')
+      .description(
+        'list a closed model for behaviour only, behind an upstream that the operator has configured',
+      )
+      .argument('<name>', 'its name here')
+      .requiredOption('--provider <provider>', 'the lab or company that offers it')
+      .requiredOption('--upstream <upstream>', 'who is asked: a name in BEAMTIME_UPSTREAMS')
+      .requiredOption('--upstream-model <model>', 'its name there, a dated one if there is one')
+      .option('--factors <file>', 'YAML or JSON with the factors that are known; the others stay unknown')
+      .addHelpText(
+        'after',
+        '\nIt answers completions, log-probabilities and surprisal under allocations, as its upstream does. It has no\nweights and no internals here: the hub, captures, evaluations and jobs refuse it.',
+      )
+      .action(async (name: string, options: ListClosedOptions) => {
+        const { factors, ...rest } = options;
+        const listed = await io.client().call(listClosedModel, {
+          body: { name, ...rest, factors: factors === undefined ? {} : readFactorsFile(factors, io.cwd) },
+        });
+        io.show(listed, () => `Listed ${listed.name} for behaviour only: ${listed.modelId}`);
+      }),
+    'model list-closed big-model --provider "Big Lab" --upstream big-lab --upstream-model big-model-2026-05-01',
+  );
+}
+
+interface ListClosedOptions {
+  readonly provider: string;
+  readonly upstream: string;
+  readonly upstreamModel: string;
+  readonly factors?: string;
+}
+
 /** Whoever has not logged in may read what evaluations found, and sees ids where others see the names of texts. */
 async function corporaIfAllowed(client: ApiClient): Promise<CorpusView[]> {
   try {
@@ -226,7 +263,7 @@ function registerModelsCommands(program: Command, io: CliIo): void {
       .command('list', { isDefault: true })
       .description('models, by name')
       .option('--suite <suite>', 'only those of one suite')
-      .option('--state <state>', 'planned, training, ready, failed or imported')
+      .option('--state <state>', 'planned, training, ready, failed, imported or listed')
       .option('--name <part>', 'part of the name')
       .option('--factor <factor=level...>', 'only with this level, as language=deu; repeatable')
       .action(async (options: ListOptions) => {
@@ -336,7 +373,11 @@ function describeModel(model: ResponseOf<typeof showModel>): string {
     model: model.name,
     state: model.reason === null ? model.state : `${model.state}: ${model.reason}`,
     id: model.modelId,
-    'load with': `HF_ENDPOINT=… from_pretrained("${model.hubId}")`,
+    ...(provenance.upstream === null
+      ? { 'load with': `HF_ENDPOINT=… from_pretrained("${model.hubId}")` }
+      : {
+          'behaviour only': `${provenance.source} offers it; ${provenance.upstream.name} is asked for ${provenance.upstream.model}`,
+        }),
     suite: model.suiteId,
     job: model.jobId,
     'GPU-seconds': provenance.gpuSeconds,

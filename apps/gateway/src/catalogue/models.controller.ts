@@ -1,8 +1,9 @@
-import { FindModels, hubIdOf, ImportModel, modelView } from '@beamtime/catalogue';
+import { FindModels, hubIdOf, ImportModel, ListClosedModel, modelView } from '@beamtime/catalogue';
 import {
   commitImport,
   type InputOf,
   importModel,
+  listClosedModel,
   listEvaluations,
   listModels,
   listNeighbours,
@@ -16,6 +17,9 @@ import {
 } from '@beamtime/contracts';
 import {
   Caller,
+  CONFIG,
+  type Config,
+  deny,
   Endpoint,
   Input,
   Person,
@@ -36,6 +40,8 @@ export class ModelsController {
   constructor(
     @Inject(FindModels) private readonly find: FindModels,
     @Inject(ImportModel) private readonly importing: ImportModel,
+    @Inject(ListClosedModel) private readonly listing: ListClosedModel,
+    @Inject(CONFIG) private readonly config: Config,
     @Inject(Viewers) private readonly viewers: Viewers,
     @Inject(Proofs) private readonly proofs: Proofs,
   ) {}
@@ -148,6 +154,21 @@ export class ModelsController {
   ): Promise<ResponseOf<typeof importModel>> {
     requireLab(caller, input.body.labId);
     return unwrap(await this.importing.announce(input.body, caller.personId));
+  }
+
+  @Endpoint(listClosedModel)
+  async listClosed(
+    @Input() input: InputOf<typeof listClosedModel>,
+    @Person() caller: PersonPrincipal,
+  ): Promise<ResponseOf<typeof listClosedModel>> {
+    const { upstream } = input.body;
+    if (!Object.hasOwn(this.config.BEAMTIME_UPSTREAMS, upstream)) {
+      deny(
+        'inference.upstream-unknown',
+        `The operator has configured no upstream ${upstream}; BEAMTIME_UPSTREAMS names them`,
+      );
+    }
+    return unwrap(await this.listing.execute(input.body, caller.personId));
   }
 
   @Endpoint(commitImport)

@@ -194,6 +194,8 @@ export class HubController {
       deny('resource.not-found', `There is no model ${hubNamespace}/${name} that you may see`);
     }
     const found = await this.find.revision(viewer, model.value.id, revision);
+    if (!found.ok && found.error.code === 'catalogue.behaviour-only')
+      deny(found.error.code, found.error.detail);
     if (!found.ok) refuse(response, 'RevisionNotFound', `${name} has no revision ${revision}`);
     return found.value;
   }

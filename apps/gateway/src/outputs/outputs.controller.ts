@@ -22,9 +22,11 @@ import {
 } from '@beamtime/contracts';
 import {
   completeText,
+  completeUpstream,
   computeSurprisal,
   embedText,
   findModel,
+  findTalker,
   METERING,
   type Metering,
   MODEL_LOOKUP,
@@ -33,7 +35,9 @@ import {
   requireGranted,
   type ServableRevision,
   type ServerCall,
+  scoreUpstream,
   tokenizeAnswer,
+  Upstreams,
 } from '@beamtime/inference';
 import {
   type ApiKeyPrincipal,
@@ -57,6 +61,7 @@ export class OutputsController {
     @Inject(MODEL_LOOKUP) private readonly models: ModelLookup,
     @Inject(METERING) private readonly metering: Metering,
     @Inject(ModelServing) private readonly serving: ModelServing,
+    @Inject(Upstreams) private readonly upstreams: Upstreams,
   ) {}
 
   @Endpoint(listServedModels)
@@ -190,10 +195,14 @@ export class OutputsController {
     signal: AbortSignal,
     response: Response,
   ): Promise<void> {
-    const target = unwrap(await findModel(this.models, request.model, model));
-    const call = { requestId: `cmpl-${randomUUID()}`, caller, target, request, signal };
+    const target = unwrap(await findTalker(this.models, request.model, model));
+    const call = { requestId: `cmpl-${randomUUID()}`, caller, request, signal };
+    const complete = (more: { onChunk?: (chunk: OpenAiCompletion) => void }) =>
+      target.kind === 'closed'
+        ? completeUpstream(this.upstreams, this.metering, { ...call, target, ...more })
+        : completeText(this.serving, this.metering, { ...call, target, ...more });
     if (request.stream !== true) {
-      response.json(unwrap(await completeText(this.serving, this.metering, call)));
+      response.json(unwrap(await complete({})));
       return;
     }
     const send = (data: unknown) =>
@@ -202,7 +211,7 @@ export class OutputsController {
       if (!response.headersSent) response.type('text/event-stream').setHeader('cache-control', 'no-store');
       send(chunk);
     };
-    const done = await completeText(this.serving, this.metering, { ...call, onChunk });
+    const done = await complete({ onChunk });
     // Before the first chunk a refusal is an ordinary error; after it, the stream has to carry it.
     if (!done.ok && !response.headersSent) throw new ProblemException(done.error);
     if (!response.headersSent) response.type('text/event-stream');
@@ -257,16 +266,12 @@ export class OutputsController {
     signal: AbortSignal,
   ): Promise<ResponseOf<typeof computeSurprisalEndpoint>> {
     const { model: named, ...request } = body;
-    const target = unwrap(await findModel(this.models, named, model));
-    const { value, usage } = unwrap(
-      await computeSurprisal(this.serving, this.metering, {
-        requestId: `sur-${randomUUID()}`,
-        caller,
-        target,
-        request,
-        signal,
-      }),
-    );
+    const target = unwrap(await findTalker(this.models, named, model));
+    const call = { requestId: `sur-${randomUUID()}`, caller, request, signal };
+    const { value, usage } =
+      target.kind === 'closed'
+        ? unwrap(await scoreUpstream(this.upstreams, this.metering, { ...call, target }))
+        : unwrap(await computeSurprisal(this.serving, this.metering, { ...call, target }));
     return { ...value, usage };
   }
 
@@ -324,7 +329,8 @@ export class OutputsController {
     ...named: (string | undefined)[]
   ): Promise<ServableRevision> {
     const target = unwrap(await findModel(this.models, ...named));
-    return unwrap(requireGranted(await this.metering.grantedModels(caller), target));
+    unwrap(requireGranted(await this.metering.grantedModels(caller), target));
+    return target;
   }
 
   private async free<T>(

@@ -1,5 +1,13 @@
 import { ChargeJobs } from '@beamtime/access';
-import { FindModels, FindSuites, factorsOf, modelView, PlanJobs, type Viewer } from '@beamtime/catalogue';
+import {
+  behaviourOnly,
+  FindModels,
+  FindSuites,
+  factorsOf,
+  modelView,
+  PlanJobs,
+  type Viewer,
+} from '@beamtime/catalogue';
 import type { ProblemCode } from '@beamtime/contracts';
 import { err, ok, type Problem, problem, type Result } from '@beamtime/kernel';
 import { GPU_ACCOUNTS, type GpuAccounts, KnownClusters, SubmitJob } from '@beamtime/scheduling';
@@ -27,6 +35,7 @@ function studyModels(find: FindModels, suites: FindSuites): StudyModels {
   const describe = async (viewer: Viewer, ref: string): Promise<Result<StudyModel, Refused>> => {
     const found = await find.record(viewer, ref);
     if (!found.ok) return found;
+    if (found.value.state === 'listed') return err(behaviourOnly(found.value.name));
     const revisions = await find.revisions(viewer, found.value.id);
     if (!revisions.ok) return revisions;
     const view = modelView(found.value);

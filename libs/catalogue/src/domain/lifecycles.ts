@@ -9,15 +9,16 @@ export const corpusLifecycle = {
   rejected: [],
 } as const satisfies TransitionTable<CorpusState>;
 
-export type ModelLifecycleState = 'planned' | 'training' | 'ready' | 'failed' | 'imported';
+export type ModelLifecycleState = 'planned' | 'training' | 'ready' | 'failed' | 'imported' | 'listed';
 
-/** A model is planned with its suite, or described to be imported. A failed one may be trained again. */
+/** A model is planned with its suite, or described to be imported. A failed one may be trained again. A closed one is listed. */
 export const modelLifecycle = {
   planned: ['training', 'imported', 'failed'],
   training: ['ready', 'failed'],
   ready: [],
   failed: ['training', 'ready'],
   imported: [],
+  listed: [],
 } as const satisfies TransitionTable<ModelLifecycleState>;
 
 export type SuiteState = 'planned' | 'training' | 'ready' | 'incomplete';

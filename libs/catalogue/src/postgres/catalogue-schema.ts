@@ -102,5 +102,19 @@ export const catalogueSchema: ContextSchema = {
       CREATE INDEX evaluation_model ON catalogue.evaluation (model_id, step);
       `,
     ),
+    sqlMigration(
+      'catalogue-0002-closed-models',
+      1_795_000_030_002,
+      `
+      ALTER TABLE catalogue.model
+        ADD COLUMN upstream text,
+        ADD COLUMN upstream_model text,
+        DROP CONSTRAINT model_state_check,
+        ADD CONSTRAINT model_state_check
+          CHECK (state IN ('planned', 'training', 'ready', 'failed', 'imported', 'listed')),
+        ADD CONSTRAINT model_listed_check
+          CHECK ((state = 'listed') = (upstream IS NOT NULL AND upstream_model IS NOT NULL));
+      `,
+    ),
   ],
 };

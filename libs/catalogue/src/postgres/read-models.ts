@@ -23,6 +23,8 @@ export interface ModelRecord {
   certificate_sha256: string | null;
   lab_id: string | null;
   source: string | null;
+  upstream: string | null;
+  upstream_model: string | null;
   created_by: string;
   levels: Factors | null;
   factors: unknown;

@@ -41,7 +41,8 @@ export class SuiteRow {
 @Entity({ schema: 'catalogue', name: 'model' })
 @Unique('model_name_key', ['nameKey'])
 @Index('model_suite', ['suiteId'])
-@Check('model_state_check', `state IN ('planned', 'training', 'ready', 'failed', 'imported')`)
+@Check('model_state_check', `state IN ('planned', 'training', 'ready', 'failed', 'imported', 'listed')`)
+@Check('model_listed_check', `(state = 'listed') = (upstream IS NOT NULL AND upstream_model IS NOT NULL)`)
 @Check('model_visibility_check', `visibility IN ('public', 'private')`)
 export class ModelRow {
   @PrimaryColumn({ type: 'text', primaryKeyConstraintName: 'model_pkey' }) id!: string;
@@ -54,6 +55,9 @@ export class ModelRow {
   @Column({ type: 'text', name: 'suite_id', nullable: true }) suiteId!: string | null;
   @Column({ type: 'text', name: 'lab_id', nullable: true }) labId!: string | null;
   @Column({ type: 'text', nullable: true }) source!: string | null;
+  /** Of a closed model: the operator's name for who is asked, and the model's name there. */
+  @Column({ type: 'text', nullable: true }) upstream!: string | null;
+  @Column({ type: 'text', name: 'upstream_model', nullable: true }) upstreamModel!: string | null;
   @Column({ type: 'text', name: 'created_by' }) createdBy!: string;
   @Column({ type: 'jsonb', nullable: true }) levels!: unknown;
   @Column({ type: 'jsonb' }) factors!: unknown;

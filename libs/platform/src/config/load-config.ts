@@ -2,6 +2,32 @@ import { z } from 'zod';
 
 const port = z.coerce.number().int().min(0).max(65_535);
 
+/** The answer of an upstream may take this long, unless its settings say otherwise. */
+const upstreamTimeoutMs = 120_000;
+
+/** A service that speaks OpenAI's protocol and answers for closed models. Only the operator names one. */
+const upstreamSchema = z
+  .strictObject({
+    baseUrl: z.url({ protocol: /^https?$/ }).describe('Up to and with /v1'),
+    apiKeyEnv: z
+      .string()
+      .regex(/^[A-Z][A-Z0-9_]{0,99}$/, 'the name of an environment variable, not the key itself')
+      .optional()
+      .describe('The environment variable that holds the key; absent: it needs none'),
+    timeoutMs: z.number().int().min(100).max(600_000).default(upstreamTimeoutMs),
+    echoesLogprobs: z
+      .boolean()
+      .default(false)
+      .describe('Whether it scores a given text: echo with max_tokens 0 and log-probabilities'),
+  })
+  .transform((upstream) => ({ ...upstream, apiKey: undefined as string | undefined }));
+export type Upstream = z.output<typeof upstreamSchema>;
+
+const upstreams = z.record(
+  z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'names of upstreams have lower-case letters, digits and -'),
+  upstreamSchema,
+);
+
 /** Every setting of every service, from the environment. A wrong one stops the start. */
 export const configSchema = z.object({
   DATABASE_URL: z
@@ -61,6 +87,21 @@ export const configSchema = z.object({
     .describe(
       'Gateways that agents connect served models to, comma separated; by default the facility itself',
     ),
+  BEAMTIME_UPSTREAMS: z
+    .string()
+    .default('{}')
+    .transform((text, context) => {
+      try {
+        return JSON.parse(text) as unknown;
+      } catch {
+        context.addIssue('is not JSON');
+        return z.NEVER;
+      }
+    })
+    .pipe(upstreams)
+    .describe(
+      'Who answers for closed models, as JSON: {"name": {"baseUrl", "apiKeyEnv", "timeoutMs", "echoesLogprobs"}}',
+    ),
   S3_ENDPOINT: z
     .url()
     .optional()
@@ -110,6 +151,13 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     throw new ConfigError(
       'BEAMTIME_LOCAL_LOGIN is only for the embedded mode on one machine; set OIDC_ISSUER and OIDC_CLIENT_ID instead',
     );
+  }
+  for (const [name, upstream] of Object.entries(config.BEAMTIME_UPSTREAMS)) {
+    if (upstream.apiKeyEnv === undefined) continue;
+    upstream.apiKey = set[upstream.apiKeyEnv];
+    if (upstream.apiKey === undefined) {
+      throw new ConfigError(`BEAMTIME_UPSTREAMS.${name}.apiKeyEnv: ${upstream.apiKeyEnv} is not set`);
+    }
   }
   return config;
 }
