@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Server } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
@@ -46,6 +47,12 @@ const requestTimeoutMs = 120_000;
  */
 const keepAliveMs = 75_000;
 
+/**
+ * How many connections may wait to be taken (the system may allow fewer). Past Node's 511 connections that come at the
+ * same moment, as at the close of a vote, are reset.
+ */
+const backlog = 4_096;
+
 /** Starts a service's HTTP server with logging, docs and graceful shutdown. Port 0 takes a free one. */
 export async function serveHttp(root: Type | DynamicModule, options: ServeOptions): Promise<HttpService> {
   const app = await NestFactory.create<NestExpressApplication>(root, {
@@ -68,14 +75,16 @@ export async function serveHttp(root: Type | DynamicModule, options: ServeOption
   mountDocs(app, specs, options);
   mountLocalObjects(app);
   options.mount?.(app);
+  const server = app.getHttpServer() as Server;
   try {
-    await app.listen(options.port, options.host);
+    await app.init();
+    server.listen({ port: options.port, host: options.host, backlog });
+    await once(server, 'listening');
   } catch (error) {
     // What has started already must end before the servers below it do.
     await app.close();
     throw error;
   }
-  const server = app.getHttpServer() as Server;
   server.requestTimeout = requestTimeoutMs;
   server.keepAliveTimeout = keepAliveMs;
   const { port } = server.address() as AddressInfo;
