@@ -28,7 +28,7 @@ const lifecycles = [
   {
     name: 'Model',
     table: modelLifecycle,
-    initial: 'planned',
+    initial: ['planned', 'listed'],
     from: 'libs/catalogue/src/domain/lifecycles.ts',
     says: 'A model is planned with its suite, or described to be imported. A failed one may be trained again. A closed one is listed for behaviour only, and stays so.',
   },
@@ -100,7 +100,7 @@ export function drawLifecycles() {
       `${says} Ends: ${ends.map((state) => `\`${state}\``).join(', ')}. Table: [${from}](../${from}).`,
       '',
       '```mermaid',
-      drawTransitions(table, initial),
+      drawTransitions(table, ...[initial].flat()),
       '```',
     ].join('\n');
   });

@@ -54,14 +54,17 @@ export function reachableStates<State extends string>(
 }
 
 /** A Mermaid state diagram of the table; the documents draw lifecycles with it. */
-export function drawTransitions<State extends string>(table: TransitionTable<State>, initial: State): string {
+export function drawTransitions<State extends string>(
+  table: TransitionTable<State>,
+  ...beginnings: readonly State[]
+): string {
   // Mermaid reads a hyphen in an id as the begin of an arrow: such states get an id without, and their name beside it.
   const idOf = (state: State) => state.replaceAll('-', '_');
   const lines = ['stateDiagram-v2'];
   for (const state of Object.keys(table) as State[]) {
     if (idOf(state) !== state) lines.push(`  state "${state}" as ${idOf(state)}`);
   }
-  lines.push(`  [*] --> ${idOf(initial)}`);
+  for (const beginning of beginnings) lines.push(`  [*] --> ${idOf(beginning)}`);
   for (const from of Object.keys(table) as State[]) {
     if (table[from].length === 0) lines.push(`  ${idOf(from)} --> [*]`);
     for (const to of table[from]) lines.push(`  ${idOf(from)} --> ${idOf(to)}`);

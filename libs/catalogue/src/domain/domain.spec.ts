@@ -37,7 +37,7 @@ function modelsOf(
 describe('the lifecycles', () => {
   it('reach every state and end', () => {
     assertSoundLifecycle(corpusLifecycle, 'registered');
-    assertSoundLifecycle(modelLifecycle, 'planned');
+    assertSoundLifecycle(modelLifecycle, 'planned', 'listed');
   });
 
   it('give a suite the state that its models have together', () => {
