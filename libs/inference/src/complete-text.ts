@@ -10,6 +10,10 @@ import {
 import { err, ok, type Problem, problem, type Result } from '@beamtime/kernel';
 import type { ModelServing } from './model-serving.js';
 import {
+  type CompletionDone,
+  type CompletionHead,
+  completionAnswer,
+  completionHead,
   outputTokensAtMost,
   outputTokensUsed,
   toOpenAiChoice,
@@ -38,12 +42,7 @@ export async function completeText(
   call: CompletionCall,
 ): Expected<OpenAiCompletion> {
   const { caller, request, requestId, signal, target } = call;
-  const head = {
-    id: requestId,
-    object: 'text_completion' as const,
-    created: Math.floor(Date.now() / 1000),
-    model: `${target.modelName}@${target.revision}`,
-  };
+  const head = completionHead(requestId, target);
   const done = await runMetered(metering, {
     requestId,
     caller,
@@ -68,7 +67,7 @@ export async function completeText(
           value: {
             choices: choices.map(toOpenAiChoice),
             receipt: receipt as NumericsReceipt | undefined,
-            usage,
+            tokens: usage,
           },
           used: outputTokensUsed(request, usage),
         });
@@ -79,29 +78,15 @@ export async function completeText(
       if (!streamed.ok) return streamed;
       return ok({
         value: { choices: [], ...streamed.value },
-        used: outputTokensUsed(request, streamed.value.usage),
+        used: outputTokensUsed(request, streamed.value.tokens),
       });
     },
   });
   if (!done.ok) return done;
-  const { choices, receipt, usage } = done.value.value;
-  return ok({
-    ...head,
-    choices,
-    usage: {
-      prompt_tokens: usage.promptTokens,
-      completion_tokens: usage.outputTokens,
-      total_tokens: usage.promptTokens + usage.outputTokens,
-    },
-    ...(receipt === undefined ? {} : { beamtime: { receipt, usage: done.value.usage } }),
-  });
+  return ok(completionAnswer(head, done.value.value, done.value.usage));
 }
 
-interface StreamEnd {
-  /** Absent when the client left before the end. */
-  readonly receipt: NumericsReceipt | undefined;
-  readonly usage: { readonly promptTokens: number; readonly outputTokens: number };
-}
+type StreamEnd = Omit<CompletionDone<NumericsReceipt>, 'choices'>;
 
 /**
  * Hands each JSON line of the runner on as an OpenAI chunk. A stream that the runner does not end whole is a
@@ -109,13 +94,13 @@ interface StreamEnd {
  */
 async function relay(
   answer: ServerAnswer,
-  head: Pick<OpenAiCompletion, 'id' | 'object' | 'created' | 'model'>,
+  head: CompletionHead,
   onChunk: (chunk: OpenAiCompletion) => void,
   signal: AbortSignal,
 ): Expected<StreamEnd> {
   let sentTokens = 0;
   const leftEarly = (): Result<StreamEnd, never> =>
-    ok({ receipt: undefined, usage: { promptTokens: 0, outputTokens: sentTokens } });
+    ok({ receipt: undefined, tokens: { promptTokens: 0, outputTokens: sentTokens } });
   try {
     for await (const line of linesOf(answer.body)) {
       const chunk: CompletionsChunk = completionsChunk.parse(JSON.parse(line));
@@ -141,7 +126,7 @@ async function relay(
           });
           break;
         case 'end':
-          return ok({ receipt: chunk.receipt, usage: chunk.usage });
+          return ok({ receipt: chunk.receipt, tokens: chunk.usage });
         case 'failed':
           return err(problem('inference.runner-failed', `${chunk.problem.detail}; you were not charged`));
       }

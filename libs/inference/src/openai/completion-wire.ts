@@ -1,9 +1,12 @@
 import type {
   CompletionChoice,
   CompletionsRequest,
+  MeteredUsage,
+  NumericsReceipt,
   OpenAiCompletion,
   OpenAiCompletionRequest,
   TokenizeResponse,
+  UpstreamReceipt,
 } from '@beamtime/contracts';
 
 /** OpenAI's default. */
@@ -42,6 +45,47 @@ export function outputTokensUsed(
   usage: { promptTokens: number; outputTokens: number },
 ): number {
   return usage.outputTokens + (request.echo === true ? usage.promptTokens : 0);
+}
+
+/** What every chunk and the answer begin with. */
+export function completionHead(
+  requestId: string,
+  target: { readonly modelName: string; readonly revision: string },
+): CompletionHead {
+  return {
+    id: requestId,
+    object: 'text_completion',
+    created: Math.floor(Date.now() / 1000),
+    model: `${target.modelName}@${target.revision}`,
+  };
+}
+
+export type CompletionHead = Pick<OpenAiCompletion, 'id' | 'object' | 'created' | 'model'>;
+
+/** What a completion came to, whoever computed it. */
+export interface CompletionDone<Receipt extends NumericsReceipt | UpstreamReceipt> {
+  /** Empty where they were streamed. */
+  readonly choices: OpenAiCompletion['choices'];
+  /** Absent when the client left before the end. */
+  readonly receipt: Receipt | undefined;
+  readonly tokens: { readonly promptTokens: number; readonly outputTokens: number };
+}
+
+export function completionAnswer(
+  head: CompletionHead,
+  { choices, receipt, tokens }: CompletionDone<NumericsReceipt | UpstreamReceipt>,
+  usage: MeteredUsage,
+): OpenAiCompletion {
+  return {
+    ...head,
+    choices,
+    usage: {
+      prompt_tokens: tokens.promptTokens,
+      completion_tokens: tokens.outputTokens,
+      total_tokens: tokens.promptTokens + tokens.outputTokens,
+    },
+    ...(receipt === undefined ? {} : { beamtime: { receipt, usage } }),
+  };
 }
 
 export function toRunnerCompletion(request: OpenAiCompletionRequest, revision: string): CompletionsRequest {

@@ -5,7 +5,15 @@ import type {
   UpstreamReceipt,
 } from '@beamtime/contracts';
 import { err, ok, type Problem, problem, type Result } from '@beamtime/kernel';
-import { maxTokensOf, outputTokensAtMost, outputTokensUsed, promptsOf } from '../openai/completion-wire.js';
+import {
+  type CompletionDone,
+  completionAnswer,
+  completionHead,
+  maxTokensOf,
+  outputTokensAtMost,
+  outputTokensUsed,
+  promptsOf,
+} from '../openai/completion-wire.js';
 import type { Caller, ClosedModel, Metering } from '../ports.js';
 import { runMetered } from '../run-metered.js';
 import type { UpstreamAnswer } from './upstream-wire.js';
@@ -13,12 +21,7 @@ import { choiceOf, type UpstreamCall, type Upstreams, upstreamReceiptOf } from '
 
 type Expected<T> = Promise<Result<T, Problem<ProblemCode>>>;
 
-interface Done {
-  readonly choices: OpenAiCompletion['choices'];
-  /** Absent when the client left before the end. */
-  readonly receipt: UpstreamReceipt | undefined;
-  readonly tokens: { readonly promptTokens: number; readonly outputTokens: number };
-}
+type Done = CompletionDone<UpstreamReceipt>;
 
 /**
  * A completion of a closed model, under a hold like any other. Settled by what the upstream says was used, never above
@@ -41,12 +44,7 @@ export async function completeUpstream(
   if (request.echo === true && !upstreams.echoesLogprobs(target.upstream)) {
     return err(problem('inference.upstream-unsupported', `${target.upstream} does not score a given text`));
   }
-  const head = {
-    id: requestId,
-    object: 'text_completion' as const,
-    created: Math.floor(Date.now() / 1000),
-    model: `${target.modelName}@${target.revision}`,
-  };
+  const head = completionHead(requestId, target);
   const ask: UpstreamCall = { upstream: target.upstream, body: bodyOf(request, target), signal };
   const done = await runMetered(metering, {
     requestId,
@@ -61,17 +59,7 @@ export async function completeUpstream(
         : inParts(upstreams, ask, target, request, (choices) => onChunk({ ...head, choices })),
   });
   if (!done.ok) return done;
-  const { choices, receipt, tokens } = done.value.value;
-  return ok({
-    ...head,
-    choices,
-    usage: {
-      prompt_tokens: tokens.promptTokens,
-      completion_tokens: tokens.outputTokens,
-      total_tokens: tokens.promptTokens + tokens.outputTokens,
-    },
-    ...(receipt === undefined ? {} : { beamtime: { receipt, usage: done.value.usage } }),
-  });
+  return ok(completionAnswer(head, done.value.value, done.value.usage));
 }
 
 /** What goes out: the request without who asked. */

@@ -1,5 +1,5 @@
-import type { AttemptState } from './attempt-lifecycle.js';
-import type { JobState } from './job-lifecycle.js';
+import { type AttemptState, attemptLifecycle } from './attempt-lifecycle.js';
+import { type JobState, jobLifecycle } from './job-lifecycle.js';
 
 /** The states of a task that GA4GH TES 1.1 knows. */
 export type TaskState =
@@ -47,21 +47,8 @@ export function taskStateOf(facts: TaskFacts): TaskState {
   }
 }
 
-const jobStates: readonly JobState[] = ['queued', 'running', 'succeeded', 'failed', 'cancelled'];
-const attemptStates: readonly (AttemptState | null)[] = [
-  null,
-  'offered',
-  'accepted',
-  'staging',
-  'running',
-  'finalizing',
-  'succeeded',
-  'failed',
-  'cancelled',
-  'preempted',
-  'lost',
-  'expired',
-];
+const jobStates = Object.keys(jobLifecycle) as JobState[];
+const attemptStates = [null, ...(Object.keys(attemptLifecycle) as AttemptState[])];
 
 /** The facts as one text; the query that filters by state writes the same. */
 export function factsKey(facts: TaskFacts): string {
