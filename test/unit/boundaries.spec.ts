@@ -46,7 +46,7 @@ const seeds: readonly [rule: string, file: string, imported: string][] = [
   ['replay-only-by-its-own-door', 'apps/scheduler/src/foresees.ts', '@beamtime/scheduling/simulate'],
   ['replay-only-by-its-own-door', 'libs/scheduling/src/foresees.ts', './simulation/replays.js'],
   ['simulation-is-pure', 'libs/scheduling/src/simulation/reads-files.ts', 'node:fs'],
-  ['simulation-is-pure', 'libs/scheduling/src/simulation/loads.ts', '../load-snapshot.js'],
+  ['simulation-is-pure', 'libs/scheduling/src/simulation/loads.ts', '../cycle/load-snapshot.js'],
   ['verifier-shares-nothing-with-the-rules', 'libs/governance/src/verify/borrows.ts', '../domain/count.js'],
   ['drivers-only-in-platform', 'libs/access/src/postgres/raw.ts', 'pg'],
   ['drivers-only-in-platform', 'apps/scheduler/src/caches.ts', 'ioredis'],
@@ -85,7 +85,7 @@ const ground: Readonly<Record<string, string>> = {
   'libs/scheduling/src/simulate.ts': "import './simulation/replays.js';",
   'libs/scheduling/src/simulation/replays.ts': "import '../domain/decides.js';",
   'libs/scheduling/src/domain/decides.ts': 'export {};',
-  'libs/scheduling/src/load-snapshot.ts': 'export {};',
+  'libs/scheduling/src/cycle/load-snapshot.ts': 'export {};',
 };
 
 interface Violation {

@@ -3,10 +3,12 @@ import { err, isTerminal, move, ok, type Problem, problem, type Result } from '@
 import { LOGGER, Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
+import { KnownClusters } from '../clusters/known-clusters.js';
+import { doubtCapacity } from '../clusters/trust-capacity.js';
+import { avoidAll } from '../cycle/sweep.js';
 import { type AttemptState, attemptLifecycle, isHeld, isLive } from '../domain/attempt-lifecycle.js';
-import { type AttemptEnd, type AttemptOutcome, EndAttempt } from '../end-attempt.js';
 import { GroupCommit } from '../group-commit.js';
-import { KnownClusters } from '../known-clusters.js';
+import { type AttemptEnd, type AttemptOutcome, EndAttempt } from '../jobs/end-attempt.js';
 import { JOB_FILES, type JobFiles, LEASE_TIMES, type LeaseTimes } from '../ports.js';
 import {
   type AttemptRecord,
@@ -17,8 +19,6 @@ import {
   lockAttempts,
   lockJobs,
 } from '../postgres/job-records.js';
-import { avoidAll } from '../sweep.js';
-import { doubtCapacity } from '../trust-capacity.js';
 import { assignWork, readWork } from './assign-work.js';
 import { type AttemptClaim, type Fenced, fenced, judgeClaim, supersededAmong } from './fence.js';
 

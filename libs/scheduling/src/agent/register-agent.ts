@@ -2,11 +2,11 @@ import type { AttemptRef, ClusterInventory, ClusterPolicy, ProblemCode } from '@
 import { err, ok, type Problem, problem, type Result } from '@beamtime/kernel';
 import { Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
+import { settleClusterState } from '../clusters/settle-cluster-state.js';
 import { isHeld } from '../domain/attempt-lifecycle.js';
-import { EndAttempt } from '../end-attempt.js';
+import { EndAttempt } from '../jobs/end-attempt.js';
 import { LEASE_TIMES, type LeaseTimes } from '../ports.js';
 import { findAttempt, lockJob } from '../postgres/job-records.js';
-import { settleClusterState } from '../settle-cluster-state.js';
 import { type Fenced, superseded } from './fence.js';
 
 export interface AgentRegistration {

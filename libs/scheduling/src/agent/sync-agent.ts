@@ -10,12 +10,12 @@ import { err, ok, type Problem, type Result } from '@beamtime/kernel';
 import { Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { AgentBell } from '../agent-bell.js';
+import { settleClusterState } from '../clusters/settle-cluster-state.js';
+import { restoreCapacity } from '../clusters/trust-capacity.js';
 import { heldStates, liveStates } from '../domain/attempt-lifecycle.js';
 import { type ClusterState, clusterStateOf } from '../domain/cluster-lifecycle.js';
 import type { CapacityTrust } from '../domain/trusted-capacity.js';
 import { LEASE_TIMES, type LeaseTimes } from '../ports.js';
-import { settleClusterState } from '../settle-cluster-state.js';
-import { restoreCapacity } from '../trust-capacity.js';
 import { refuseSuperseded, superseded } from './fence.js';
 
 export interface AgentSync {

@@ -3,7 +3,7 @@ import { isTerminal, type Problem, present, type Result } from '@beamtime/kernel
 import type { Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { jobLifecycle } from '../domain/job-lifecycle.js';
-import { EndAttempt } from '../end-attempt.js';
+import { EndAttempt } from '../jobs/end-attempt.js';
 import { lockJobs } from '../postgres/job-records.js';
 import { unblock } from './release-followers.js';
 

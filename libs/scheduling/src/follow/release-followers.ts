@@ -1,8 +1,8 @@
 import { present } from '@beamtime/kernel';
 import type { Tx } from '@beamtime/platform';
+import { enterShadows } from '../cycle/enter-shadows.js';
 import { whyCancelled } from '../domain/follow-others.js';
 import type { JobKind, Owner } from '../domain/snapshot.js';
-import { enterShadows } from '../enter-shadows.js';
 import { type JobRecord, lockJobs } from '../postgres/job-records.js';
 
 interface Ended {

@@ -1,11 +1,11 @@
 import type { explainJob, FollowedJob, JobView, ResponseOf } from '@beamtime/contracts';
 import { Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
+import { loadSnapshot } from '../cycle/load-snapshot.js';
+import { positionOf } from '../cycle/load-waiting.js';
 import { deadlineAtRisk } from '../domain/deadline.js';
 import { explainWaiting } from '../domain/explain-waiting.js';
 import type { SharesPolicy } from '../domain/policy.js';
-import { loadSnapshot } from '../load-snapshot.js';
-import { positionOf } from '../load-waiting.js';
 import { SHARES_POLICY } from '../ports.js';
 import { JobViews } from './job-views.js';
 

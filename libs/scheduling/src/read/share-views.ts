@@ -1,9 +1,9 @@
 import type { ShareView } from '@beamtime/contracts';
 import { Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
+import { loadSnapshot } from '../cycle/load-snapshot.js';
+import { type OwnerDepth, queueDepths } from '../cycle/queue-depth.js';
 import { consortium, type Snapshot } from '../domain/snapshot.js';
-import { loadSnapshot } from '../load-snapshot.js';
-import { type OwnerDepth, queueDepths } from '../queue-depth.js';
 
 /** Entitlement, use and loans of each owner, from the snapshot that decisions are made of. */
 @Injectable()

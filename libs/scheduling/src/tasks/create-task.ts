@@ -8,7 +8,7 @@ import {
 import { err, type JobId, ok, type Problem, problem, type Result } from '@beamtime/kernel';
 import { Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
-import { SubmitJob } from '../submit-job.js';
+import { SubmitJob } from '../jobs/submit-job.js';
 import {
   commandOf,
   keptDocument,

@@ -1,6 +1,6 @@
 import type { Tx } from '@beamtime/platform';
-import { liveStates } from './domain/attempt-lifecycle.js';
-import { type ClusterState, clusterStateOf } from './domain/cluster-lifecycle.js';
+import { liveStates } from '../domain/attempt-lifecycle.js';
+import { type ClusterState, clusterStateOf } from '../domain/cluster-lifecycle.js';
 
 const live = liveStates.map((state) => `'${state}'`).join(', ');
 

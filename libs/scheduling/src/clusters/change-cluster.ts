@@ -11,10 +11,10 @@ import {
 } from '@beamtime/kernel';
 import { Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
-import { AgentBell } from './agent-bell.js';
-import { liveStates } from './domain/attempt-lifecycle.js';
-import { type ClusterState, clusterLifecycle } from './domain/cluster-lifecycle.js';
-import { AGENT_KEYS, type AgentKeys, LEASE_TIMES, type LeaseTimes } from './ports.js';
+import { AgentBell } from '../agent-bell.js';
+import { liveStates } from '../domain/attempt-lifecycle.js';
+import { type ClusterState, clusterLifecycle } from '../domain/cluster-lifecycle.js';
+import { AGENT_KEYS, type AgentKeys, LEASE_TIMES, type LeaseTimes } from '../ports.js';
 import { settleClusterState } from './settle-cluster-state.js';
 
 export interface ClusterChange {

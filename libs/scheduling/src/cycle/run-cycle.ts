@@ -1,13 +1,13 @@
 import { type Leadership, Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
-import { AgentBell } from './agent-bell.js';
-import { type Decisions, decide, type Placement } from './domain/decide.js';
-import type { SharesPolicy } from './domain/policy.js';
+import { AgentBell } from '../agent-bell.js';
+import { type Decisions, decide, type Placement } from '../domain/decide.js';
+import type { SharesPolicy } from '../domain/policy.js';
+import { LEASE_TIMES, type LeaseTimes, SHARES_POLICY } from '../ports.js';
 import { keepShadows } from './keep-shadows.js';
 import { loadSnapshot } from './load-snapshot.js';
 import type { ShapeCursors } from './load-waiting.js';
 import { offerPlacements } from './offer-placements.js';
-import { LEASE_TIMES, type LeaseTimes, SHARES_POLICY } from './ports.js';
 import { preemptAttempts } from './preempt-attempts.js';
 import { Sweep } from './sweep.js';
 

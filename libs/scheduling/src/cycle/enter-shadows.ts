@@ -1,5 +1,5 @@
 import type { Tx } from '@beamtime/platform';
-import { consortium, type JobKind, type Owner } from './domain/snapshot.js';
+import { consortium, type JobKind, type Owner } from '../domain/snapshot.js';
 
 /**
  * Jobs of labs take their places in the schedules that the labs would have had alone, from the moment from which they

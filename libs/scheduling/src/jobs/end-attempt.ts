@@ -1,22 +1,22 @@
 import { invariant, isTerminal } from '@beamtime/kernel';
 import type { Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
-import { type AfterAttempt, afterAttempt } from './domain/after-attempt.js';
-import { attemptLifecycle, type EndedAttempt } from './domain/attempt-lifecycle.js';
-import { gpuSecondsOf, usageHalfLifeMs } from './domain/gpu-seconds.js';
-import { jobLifecycle } from './domain/job-lifecycle.js';
-import { leavingCost } from './domain/leaving-cost.js';
-import { shapeOf } from './domain/shape.js';
-import { consortium } from './domain/snapshot.js';
-import { releaseFollowers } from './follow/release-followers.js';
-import { GPU_ACCOUNTS, type GpuAccounts } from './ports.js';
+import { type AfterAttempt, afterAttempt } from '../domain/after-attempt.js';
+import { attemptLifecycle, type EndedAttempt } from '../domain/attempt-lifecycle.js';
+import { gpuSecondsOf, usageHalfLifeMs } from '../domain/gpu-seconds.js';
+import { jobLifecycle } from '../domain/job-lifecycle.js';
+import { leavingCost } from '../domain/leaving-cost.js';
+import { shapeOf } from '../domain/shape.js';
+import { consortium } from '../domain/snapshot.js';
+import { releaseFollowers } from '../follow/release-followers.js';
+import { GPU_ACCOUNTS, type GpuAccounts } from '../ports.js';
 import {
   type AttemptRecord,
   appendHistoryAll,
   attemptKey,
   type HistoryEntry,
   type JobRecord,
-} from './postgres/job-records.js';
+} from '../postgres/job-records.js';
 
 export interface AttemptOutcome {
   readonly state: EndedAttempt;

@@ -1,5 +1,5 @@
 import { type Leadership, requireEpoch, type Tx } from '@beamtime/platform';
-import type { ShadowMove } from './domain/decisions.js';
+import type { ShadowMove } from '../domain/decisions.js';
 
 /** Writes how the schedules of the labs alone went on; only the leader does. */
 export async function keepShadows(

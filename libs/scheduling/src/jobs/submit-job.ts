@@ -9,19 +9,19 @@ import {
 import { err, type JobId, ok, type Problem, present, problem, type Result } from '@beamtime/kernel';
 import { newId, Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
-import { type Following, followOthers } from './domain/follow-others.js';
-import { gpuSecondsBound } from './domain/gpu-seconds.js';
-import { type Quota, quotaKeysOf } from './domain/quota.js';
-import { shapeOf } from './domain/shape.js';
-import { consortium, type JobKind, type JobRequest, type Owner } from './domain/snapshot.js';
-import { enterShadows } from './enter-shadows.js';
-import { follow, lockFollowed } from './follow/lock-followed.js';
-import { GroupCommit } from './group-commit.js';
-import { KnownClusters } from './known-clusters.js';
-import { GPU_ACCOUNTS, type GpuAccounts } from './ports.js';
-import { appendHistoryAll } from './postgres/job-records.js';
-import { QueueLimit } from './queue-depth.js';
-import { lockQuotas } from './quotas/read-quotas.js';
+import { KnownClusters } from '../clusters/known-clusters.js';
+import { enterShadows } from '../cycle/enter-shadows.js';
+import { QueueLimit } from '../cycle/queue-depth.js';
+import { type Following, followOthers } from '../domain/follow-others.js';
+import { gpuSecondsBound } from '../domain/gpu-seconds.js';
+import { type Quota, quotaKeysOf } from '../domain/quota.js';
+import { shapeOf } from '../domain/shape.js';
+import { consortium, type JobKind, type JobRequest, type Owner } from '../domain/snapshot.js';
+import { follow, lockFollowed } from '../follow/lock-followed.js';
+import { GroupCommit } from '../group-commit.js';
+import { GPU_ACCOUNTS, type GpuAccounts } from '../ports.js';
+import { appendHistoryAll } from '../postgres/job-records.js';
+import { lockQuotas } from '../quotas/read-quotas.js';
 
 /** A job as an app hands it in: inputs are objects of the store already, permissions have been checked. */
 export interface JobSubmission {

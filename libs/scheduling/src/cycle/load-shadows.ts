@@ -1,6 +1,6 @@
 import type { Tx } from '@beamtime/platform';
-import { siloLookAhead } from './domain/shares/shadow-silo.js';
-import type { LoneShadow, SnapshotCluster } from './domain/snapshot.js';
+import { siloLookAhead } from '../domain/shares/shadow-silo.js';
+import type { LoneShadow, SnapshotCluster } from '../domain/snapshot.js';
 import { msOf } from './snapshot-columns.js';
 
 /** What the schedules of the labs alone run. */

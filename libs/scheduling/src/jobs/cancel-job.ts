@@ -2,10 +2,10 @@ import type { ProblemCode } from '@beamtime/contracts';
 import { err, isTerminal, ok, type Problem, problem, type Result } from '@beamtime/kernel';
 import { Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
-import { AgentBell } from './agent-bell.js';
-import { jobLifecycle } from './domain/job-lifecycle.js';
+import { AgentBell } from '../agent-bell.js';
+import { jobLifecycle } from '../domain/job-lifecycle.js';
+import { appendHistory, findAttempt, type JobRecord, lockJob } from '../postgres/job-records.js';
 import { EndAttempt } from './end-attempt.js';
-import { appendHistory, findAttempt, type JobRecord, lockJob } from './postgres/job-records.js';
 
 export interface Cancellation {
   readonly jobId: string;

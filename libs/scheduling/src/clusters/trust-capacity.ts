@@ -1,6 +1,6 @@
 import type { Tx } from '@beamtime/platform';
-import { liveStates } from './domain/attempt-lifecycle.js';
-import { afterAcceptance, afterRefusal, type CapacityTrust, fullTrust } from './domain/trusted-capacity.js';
+import { liveStates } from '../domain/attempt-lifecycle.js';
+import { afterAcceptance, afterRefusal, type CapacityTrust, fullTrust } from '../domain/trusted-capacity.js';
 
 const live = liveStates.map((state) => `'${state}'`).join(', ');
 

@@ -1,14 +1,14 @@
 import { type Leadership, requireEpoch, Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
-import { CancelJob } from './cancel-job.js';
-import { heldStates } from './domain/attempt-lifecycle.js';
-import { whyOverdue } from './domain/deadline.js';
-import { type AttemptOutcome, EndAttempt } from './end-attempt.js';
-import { LEASE_TIMES, type LeaseTimes } from './ports.js';
-import { type AttemptKey, attemptKey, lockAttempts, lockJobs } from './postgres/job-records.js';
+import { findUnsettled, settleClusterState } from '../clusters/settle-cluster-state.js';
+import { doubtSilentCapacity } from '../clusters/trust-capacity.js';
+import { heldStates } from '../domain/attempt-lifecycle.js';
+import { whyOverdue } from '../domain/deadline.js';
+import { CancelJob } from '../jobs/cancel-job.js';
+import { type AttemptOutcome, EndAttempt } from '../jobs/end-attempt.js';
+import { LEASE_TIMES, type LeaseTimes } from '../ports.js';
+import { type AttemptKey, attemptKey, lockAttempts, lockJobs } from '../postgres/job-records.js';
 import { compactQueueDepth } from './queue-depth.js';
-import { findUnsettled, settleClusterState } from './settle-cluster-state.js';
-import { doubtSilentCapacity } from './trust-capacity.js';
 
 const held = heldStates.map((state) => `'${state}'`).join(', ');
 /** Per sweep and transaction; the next one follows within the second. */

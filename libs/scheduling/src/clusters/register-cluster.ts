@@ -2,7 +2,7 @@ import type { ProblemCode } from '@beamtime/contracts';
 import { type ClusterId, err, type LabId, ok, type Problem, problem, type Result } from '@beamtime/kernel';
 import { isUniqueViolation, newId, Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
-import { AGENT_KEYS, type AgentKeys } from './ports.js';
+import { AGENT_KEYS, type AgentKeys } from '../ports.js';
 
 /** A lab's cluster joins: the key of its agent is shown once. It is down until the agent registers. */
 @Injectable()

@@ -1,4 +1,4 @@
-import type { JobKind } from './domain/snapshot.js';
+import type { JobKind } from '../domain/snapshot.js';
 
 /** What a decision reads of a job, whether it waits or runs. Times come as numbers: parsing dates costs more than them. */
 export interface SnapshotColumns {

@@ -1,6 +1,6 @@
 import type { Tx } from '@beamtime/platform';
-import { headsOf, type WaitingShape } from './domain/shape.js';
-import type { SnapshotCluster, SnapshotShadow, WaitingJob } from './domain/snapshot.js';
+import { headsOf, type WaitingShape } from '../domain/shape.js';
+import type { SnapshotCluster, SnapshotShadow, WaitingJob } from '../domain/snapshot.js';
 import { canLeave, msOf, type SnapshotColumns, snapshotColumns } from './snapshot-columns.js';
 
 /** Shapes looked at in one decision, shared among the owners; what is beyond has its turn in the next decisions. */

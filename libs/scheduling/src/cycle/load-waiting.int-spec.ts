@@ -1,9 +1,9 @@
 import { newId } from '@beamtime/platform';
 import { platformForTest, type TestPlatform } from '@beamtime/testkit';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { headsLeast, shapeOf } from './domain/shape.js';
+import { headsLeast, shapeOf } from '../domain/shape.js';
+import { schedulingSchema } from '../postgres/scheduling-schema.js';
 import { loadWaiting, positionMost, positionOf, type ShapeCursors } from './load-waiting.js';
-import { schedulingSchema } from './postgres/scheduling-schema.js';
 import { compactQueueDepth, queueDepth, queueDepths } from './queue-depth.js';
 
 let platform: TestPlatform;

@@ -1,6 +1,6 @@
 import { type Leadership, requireEpoch, type Tx } from '@beamtime/platform';
-import type { Placement } from './domain/decide.js';
-import { appendHistoryAll } from './postgres/job-records.js';
+import type { Placement } from '../domain/decide.js';
+import { appendHistoryAll } from '../postgres/job-records.js';
 
 interface OfferedRow {
   job_id: string;

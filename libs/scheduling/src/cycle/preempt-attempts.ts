@@ -1,6 +1,6 @@
 import { type Leadership, requireEpoch, type Tx } from '@beamtime/platform';
-import type { Preemption } from './domain/decisions.js';
-import { appendHistoryAll } from './postgres/job-records.js';
+import type { Preemption } from '../domain/decisions.js';
+import { appendHistoryAll } from '../postgres/job-records.js';
 
 /**
  * Asks running attempts to save their state and leave: their agents hear of it with the next sync, report `preempted`,
