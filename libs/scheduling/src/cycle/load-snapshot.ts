@@ -9,7 +9,7 @@ import { liveUse } from '../domain/live-use.js';
 import type { LoneShadow, RunningJob, Snapshot, SnapshotCluster } from '../domain/snapshot.js';
 import { type CapacityTrust, fullTrust, trustedGpus } from '../domain/trusted-capacity.js';
 import { loadShadowsInView } from './load-shadows.js';
-import { loadWaiting, type ShapeCursors } from './load-waiting.js';
+import { loadWaiting, type QueueMemory } from './load-waiting.js';
 import { canLeave, msOf, type SnapshotColumns, snapshotColumns } from './snapshot-columns.js';
 
 const live = liveStates.map((state) => `'${state}'`).join(', ');
@@ -117,14 +117,14 @@ function runningOf(row: RunningRow, nowMs: number): RunningJob {
  */
 export async function loadSnapshot(
   tx: Tx,
-  options: { readonly asked?: string; readonly cursors?: ShapeCursors } = {},
+  options: { readonly asked?: string; readonly memory?: QueueMemory } = {},
 ): Promise<{ snapshot: Snapshot; nowMs: number }> {
   const { nowMs, pledges, used } = await loadStandings(tx);
   const clusters = await loadClusters(tx, nowMs);
   const shadows = await loadShadowsInView(tx, clusters, nowMs);
   const owed = shadows.filter(({ startedMs, totalMs }) => startedMs !== null && totalMs === null);
   const heads = await loadWaiting(tx, clusters, {
-    cursors: options.cursors,
+    memory: options.memory,
     also: [...owed.map(({ jobId }) => jobId), ...(options.asked === undefined ? [] : [options.asked])],
   });
   const declines = await tx.rows<{ job_id: string; cluster_id: string }>(

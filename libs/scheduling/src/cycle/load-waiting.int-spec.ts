@@ -3,7 +3,7 @@ import { platformForTest, type TestPlatform } from '@beamtime/testkit';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { headsLeast, shapeOf } from '../domain/shape.js';
 import { schedulingSchema } from '../postgres/scheduling-schema.js';
-import { loadWaiting, positionMost, positionOf, type ShapeCursors } from './load-waiting.js';
+import { loadWaiting, positionMost, positionOf, QueueMemory } from './load-waiting.js';
 import { compactQueueDepth, queueDepth, queueDepths } from './queue-depth.js';
 
 let platform: TestPlatform;
@@ -97,11 +97,37 @@ describe('the waiting jobs of a decision', () => {
         [gpus],
       );
     }
-    const cursors: ShapeCursors = new Map();
-    const first = await seen({ cursors });
-    const second = await seen({ cursors });
+    const memory = new QueueMemory();
+    const first = await seen({ memory });
+    const second = await seen({ memory });
     expect(first.size).toBe(2_000);
     expect(new Set([...first, ...second]).size).toBe(2_100);
+  });
+});
+
+describe('what the leader remembers of the queue', () => {
+  const servedMs = async (jobId: string | undefined, memory: QueueMemory) =>
+    (await load({ memory })).find((job) => job.jobId === jobId)?.servedMs;
+
+  it('spares the table the jobs that the last decision read, until an offer was written for them', async () => {
+    const memory = new QueueMemory();
+    const [job] = await queue({});
+    expect(await servedMs(job, memory)).toBe(0);
+    await platform.transactor.read.rows('UPDATE scheduling.job SET seconds_used = 7');
+    expect(await servedMs(job, memory)).toBe(0);
+    memory.forget([job as string]);
+    expect(await servedMs(job, memory)).toBe(7_000);
+  });
+
+  it('keeps no job in view that does not wait any more, and forgets those that are no heads any more', async () => {
+    const memory = new QueueMemory();
+    const [older] = await queue({});
+    await load({ memory });
+    await queue({ priority: 1, count: headsLeast });
+    expect((await seen({ memory })).has(older as string)).toBe(false);
+    expect(memory.rowOf(older as string)).toBeUndefined();
+    await platform.transactor.read.rows(`UPDATE scheduling.job SET state = 'cancelled' WHERE priority = 1`);
+    expect(await seen({ memory })).toEqual(new Set([older]));
   });
 });
 

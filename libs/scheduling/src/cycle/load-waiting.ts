@@ -7,8 +7,30 @@ import { canLeave, msOf, type SnapshotColumns, snapshotColumns } from './snapsho
 const shapesInAll = 2_000;
 const shapesPerOwnerLeast = 8;
 
-/** Where to go on among the shapes of an owner that has more than one decision looks at. Kept by the leader. */
-export type ShapeCursors = Map<string, string>;
+/** What one decision leaves for the next, kept by the leader for as long as it leads. */
+export class QueueMemory {
+  /** Where to go on among the shapes of an owner that has more than one decision looks at. */
+  readonly cursors = new Map<string, string>();
+  /**
+   * The waiting jobs that the last decision read, by their ids. While a job waits nothing changes of what a decision
+   * reads of it, and only the leader ends its waiting in such a way that it can wait again: see `forget`.
+   */
+  private read = new Map<string, WaitingRow>();
+
+  rowOf(jobId: string): WaitingRow | undefined {
+    return this.read.get(jobId);
+  }
+
+  /** No more than one decision reads is remembered. */
+  keep(rows: readonly WaitingRow[]): void {
+    this.read = new Map(rows.map((row) => [row.id, row]));
+  }
+
+  /** Jobs for which offers are about to be written: should they come back, they come back changed. */
+  forget(jobIds: readonly string[]): void {
+    for (const jobId of jobIds) this.read.delete(jobId);
+  }
+}
 
 /** Waiting, not backing off and not behind others: the words of the index `job_waiting`. */
 const isWaiting = `state = 'queued' AND retry_at IS NULL AND blocked_by = 0`;
@@ -38,13 +60,15 @@ export type WaitingHead = Omit<WaitingJob, 'avoid' | 'shadow'> & {
 export async function loadWaiting(
   tx: Tx,
   clusters: readonly SnapshotCluster[],
-  options: { readonly also?: readonly string[]; readonly cursors?: ShapeCursors | undefined } = {},
+  options: { readonly also?: readonly string[]; readonly memory?: QueueMemory | undefined } = {},
 ): Promise<WaitingHead[]> {
-  const shapes = await waitingShapes(tx, options.cursors ?? new Map());
+  const memory = options.memory ?? new QueueMemory();
+  const shapes = await waitingShapes(tx, memory.cursors);
   const free = freeGpusOf(clusters);
-  const rows = await tx.rows<WaitingRow>(
-    `SELECT ${waitingColumns} FROM unnest($1::text[], $2::text[], $3::int[]) AS h (owner, shape, heads),
-       LATERAL (SELECT * FROM scheduling.job w WHERE ${isWaiting} AND w.owner = h.owner AND w.shape = h.shape
+  // Their ids stand in the index alone, so that the table is read only for those that the last decision did not see.
+  const first = await tx.rows<{ id: string }>(
+    `SELECT j.id FROM unnest($1::text[], $2::text[], $3::int[]) AS h (owner, shape, heads),
+       LATERAL (SELECT id FROM scheduling.job w WHERE ${isWaiting} AND w.owner = h.owner AND w.shape = h.shape
          ORDER BY priority DESC, submitted_at, id LIMIT h.heads) j`,
     [
       shapes.map((shape) => shape.owner),
@@ -52,17 +76,12 @@ export async function loadWaiting(
       headsOf(shapes, free.inAll, free.inOne),
     ],
   );
+  const heads = first.map(({ id }) => id);
   // Jobs that people ask about, and those that may be owed a place at home, wherever they stand.
-  const known = new Set(rows.map((row) => row.id));
-  const more = (options.also ?? []).filter((jobId) => !known.has(jobId));
-  if (more.length > 0) {
-    rows.push(
-      ...(await tx.rows<WaitingRow>(
-        `SELECT ${waitingColumns} FROM scheduling.job j WHERE j.id = ANY ($1) AND j.state = 'queued'`,
-        [more],
-      )),
-    );
-  }
+  const rows = await rowsOf(tx, [...new Set([...heads, ...(options.also ?? [])])], memory);
+  // The others may back off, and then they wait again otherwise.
+  const isHead = new Set(heads);
+  memory.keep(rows.filter((row) => isHead.has(row.id)));
   // Written out: a decision sees thousands, and copies by spreading cost more than reading them.
   return rows.map((row) => ({
     jobId: row.id,
@@ -82,6 +101,20 @@ export async function loadWaiting(
   }));
 }
 
+/** In the order of `jobIds`, but for those that do not wait any more. */
+async function rowsOf(tx: Tx, jobIds: readonly string[], memory: QueueMemory): Promise<WaitingRow[]> {
+  const unknown = jobIds.filter((jobId) => memory.rowOf(jobId) === undefined);
+  const read = new Map<string, WaitingRow>();
+  if (unknown.length > 0) {
+    const rows = await tx.rows<WaitingRow>(
+      `SELECT ${waitingColumns} FROM scheduling.job j WHERE j.id = ANY ($1) AND j.state = 'queued'`,
+      [unknown],
+    );
+    for (const row of rows) read.set(row.id, row);
+  }
+  return jobIds.flatMap((jobId) => memory.rowOf(jobId) ?? read.get(jobId) ?? []);
+}
+
 /** Hops over the index from owner to owner, however many jobs each has. */
 const waitingOwners = `
   (SELECT owner FROM scheduling.job WHERE ${isWaiting} ORDER BY owner LIMIT 1)
@@ -93,7 +126,7 @@ const waitingOwners = `
  * Hops from shape to shape of each owner, or of the one that is named, from where the last decision stopped if there
  * were too many.
  */
-async function waitingShapes(tx: Tx, cursors: ShapeCursors, only?: string): Promise<WaitingShape[]> {
+async function waitingShapes(tx: Tx, cursors: Map<string, string>, only?: string): Promise<WaitingShape[]> {
   const found = await tx.rows<WaitingShape & { of_owners: number }>(
     `WITH RECURSIVE o (owner) AS (${waitingOwners}), wanted AS MATERIALIZED (
        SELECT owner FROM o WHERE $3::text IS NULL UNION ALL SELECT $3::text WHERE $3::text IS NOT NULL

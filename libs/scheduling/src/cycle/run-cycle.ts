@@ -6,7 +6,7 @@ import type { SharesPolicy } from '../domain/policy.js';
 import { LEASE_TIMES, type LeaseTimes, SHARES_POLICY } from '../ports.js';
 import { keepShadows } from './keep-shadows.js';
 import { loadSnapshot } from './load-snapshot.js';
-import type { ShapeCursors } from './load-waiting.js';
+import { QueueMemory } from './load-waiting.js';
 import { offerPlacements } from './offer-placements.js';
 import { preemptAttempts } from './preempt-attempts.js';
 import { Sweep } from './sweep.js';
@@ -27,7 +27,9 @@ export interface CycleTimes {
 /** One turn of the scheduler: what passes with time, then snapshot → decide → apply. Only the leader runs it. */
 @Injectable()
 export class RunCycle {
-  private readonly cursors: ShapeCursors = new Map();
+  /** Of the time that this instance leads; another leader's offers change what was read before. */
+  private memory = new QueueMemory();
+  private memoryOfEpoch: bigint | undefined;
 
   constructor(
     @Inject(Transactor) private readonly transactor: Transactor,
@@ -40,10 +42,15 @@ export class RunCycle {
   async run(leadership: Leadership): Promise<Decisions & { readonly tookMs: CycleTimes }> {
     const lap = stopwatch();
     await this.sweep.run(leadership);
+    if (this.memoryOfEpoch !== leadership.epoch) {
+      this.memory = new QueueMemory();
+      this.memoryOfEpoch = leadership.epoch;
+    }
     const sweep = lap();
-    const { snapshot, nowMs } = await loadSnapshot(this.transactor.read, { cursors: this.cursors });
+    const { snapshot, nowMs } = await loadSnapshot(this.transactor.read, { memory: this.memory });
     const load = lap();
     const decisions = decide(snapshot, nowMs, Number(leadership.epoch), this.policy);
+    this.memory.forget(decisions.place.map(({ jobId }) => jobId));
     const decided = lap();
     for (let at = 0; at < decisions.place.length; at += placementsPerTransaction) {
       await this.apply(leadership, decisions.place.slice(at, at + placementsPerTransaction));
