@@ -119,13 +119,12 @@ describe('what the leader remembers of the queue', () => {
     expect(await servedMs(job, memory)).toBe(7_000);
   });
 
-  it('keeps no job in view that does not wait any more, and forgets those that are no heads any more', async () => {
+  it('keeps no job in view that does not wait any more, or stands further behind by now', async () => {
     const memory = new QueueMemory();
     const [older] = await queue({});
     await load({ memory });
     await queue({ priority: 1, count: headsLeast });
     expect((await seen({ memory })).has(older as string)).toBe(false);
-    expect(memory.rowOf(older as string)).toBeUndefined();
     await platform.transactor.read.rows(`UPDATE scheduling.job SET state = 'cancelled' WHERE priority = 1`);
     expect(await seen({ memory })).toEqual(new Set([older]));
   });

@@ -1,5 +1,5 @@
 import type { Tx } from '@beamtime/platform';
-import { headsOf, type WaitingShape } from '../domain/shape.js';
+import { gpusOfShape, headsOf, type WaitingShape } from '../domain/shape.js';
 import type { SnapshotCluster, SnapshotShadow, WaitingJob } from '../domain/snapshot.js';
 import { canLeave, msOf, type SnapshotColumns, snapshotColumns } from './snapshot-columns.js';
 
@@ -7,28 +7,38 @@ import { canLeave, msOf, type SnapshotColumns, snapshotColumns } from './snapsho
 const shapesInAll = 2_000;
 const shapesPerOwnerLeast = 8;
 
+/** Waiting jobs that are remembered, twice: more than several decisions read. */
+const rowsPerGeneration = 5_000;
+
 /** What one decision leaves for the next, kept by the leader for as long as it leads. */
 export class QueueMemory {
   /** Where to go on among the shapes of an owner that has more than one decision looks at. */
   readonly cursors = new Map<string, string>();
   /**
-   * The waiting jobs that the last decision read, by their ids. While a job waits nothing changes of what a decision
-   * reads of it, and only the leader ends its waiting in such a way that it can wait again: see `forget`.
+   * Waiting jobs that decisions read lately, by their ids, in two generations: the older goes when the younger is full.
+   * While a job waits nothing changes of what a decision reads of it, and only the leader ends its waiting in such a
+   * way that it can wait again: see `forget`.
    */
-  private read = new Map<string, WaitingRow>();
+  private younger = new Map<string, WaitingRow>();
+  private older = new Map<string, WaitingRow>();
 
   rowOf(jobId: string): WaitingRow | undefined {
-    return this.read.get(jobId);
+    return this.younger.get(jobId) ?? this.older.get(jobId);
   }
 
-  /** No more than one decision reads is remembered. */
   keep(rows: readonly WaitingRow[]): void {
-    this.read = new Map(rows.map((row) => [row.id, row]));
+    for (const row of rows) this.younger.set(row.id, row);
+    if (this.younger.size <= rowsPerGeneration) return;
+    this.older = this.younger;
+    this.younger = new Map();
   }
 
   /** Jobs for which offers are about to be written: should they come back, they come back changed. */
   forget(jobIds: readonly string[]): void {
-    for (const jobId of jobIds) this.read.delete(jobId);
+    for (const jobId of jobIds) {
+      this.younger.delete(jobId);
+      this.older.delete(jobId);
+    }
   }
 }
 
@@ -65,18 +75,7 @@ export async function loadWaiting(
   const memory = options.memory ?? new QueueMemory();
   const shapes = await waitingShapes(tx, memory.cursors);
   const free = freeGpusOf(clusters);
-  // Their ids stand in the index alone, so that the table is read only for those that the last decision did not see.
-  const first = await tx.rows<{ id: string }>(
-    `SELECT j.id FROM unnest($1::text[], $2::text[], $3::int[]) AS h (owner, shape, heads),
-       LATERAL (SELECT id FROM scheduling.job w WHERE ${isWaiting} AND w.owner = h.owner AND w.shape = h.shape
-         ORDER BY priority DESC, submitted_at, id LIMIT h.heads) j`,
-    [
-      shapes.map((shape) => shape.owner),
-      shapes.map((shape) => shape.shape),
-      headsOf(shapes, free.inAll, free.inOne),
-    ],
-  );
-  const heads = first.map(({ id }) => id);
+  const heads = await headsIn(tx, shapes, headsOf(shapes, free.inAll, free.inOne));
   // Jobs that people ask about, and those that may be owed a place at home, wherever they stand.
   const rows = await rowsOf(tx, [...new Set([...heads, ...(options.also ?? [])])], memory);
   // The others may back off, and then they wait again otherwise.
@@ -101,6 +100,34 @@ export async function loadWaiting(
   }));
 }
 
+/**
+ * The ids of so many first jobs of each shape; the first one came with the shape. Ids stand in the index alone, so that
+ * the table is read only for those that are not remembered.
+ */
+async function headsIn(tx: Tx, shapes: readonly ShapeFound[], counts: readonly number[]): Promise<string[]> {
+  const more = shapes.flatMap(({ owner, shape }, at) => {
+    const count = counts[at] ?? 0;
+    return count > 1 ? [{ at, owner, shape, count }] : [];
+  });
+  const heads: string[][] = shapes.map(({ first }) => [first]);
+  if (more.length > 0) {
+    const rows = await tx.rows<{ at: number; ids: string[] }>(
+      `SELECT h.at, ARRAY(SELECT id FROM scheduling.job w
+         WHERE ${isWaiting} AND w.owner = h.owner AND w.shape = h.shape
+         ORDER BY priority DESC, submitted_at, id LIMIT h.count) AS ids
+       FROM unnest($1::int[], $2::text[], $3::text[], $4::int[]) AS h (at, owner, shape, count)`,
+      [
+        more.map(({ at }) => at),
+        more.map(({ owner }) => owner),
+        more.map(({ shape }) => shape),
+        more.map(({ count }) => count),
+      ],
+    );
+    for (const { at, ids } of rows) heads[at] = ids;
+  }
+  return heads.flat();
+}
+
 /** In the order of `jobIds`, but for those that do not wait any more. */
 async function rowsOf(tx: Tx, jobIds: readonly string[], memory: QueueMemory): Promise<WaitingRow[]> {
   const unknown = jobIds.filter((jobId) => memory.rowOf(jobId) === undefined);
@@ -122,25 +149,33 @@ const waitingOwners = `
   SELECT n.owner FROM o, LATERAL (
     SELECT owner FROM scheduling.job WHERE ${isWaiting} AND owner > o.owner ORDER BY owner LIMIT 1) n`;
 
+/** The order of the index: shape by shape, and in each the order of its jobs. */
+const byTurn = 'ORDER BY shape, priority DESC, submitted_at, id';
+
+/** A shape with the id of its first job. */
+interface ShapeFound extends WaitingShape {
+  readonly first: string;
+}
+
 /**
  * Hops from shape to shape of each owner, or of the one that is named, from where the last decision stopped if there
  * were too many.
  */
-async function waitingShapes(tx: Tx, cursors: Map<string, string>, only?: string): Promise<WaitingShape[]> {
-  const found = await tx.rows<WaitingShape & { of_owners: number }>(
+async function waitingShapes(tx: Tx, cursors: Map<string, string>, only?: string): Promise<ShapeFound[]> {
+  const found = await tx.rows<{ owner: string; shape: string; first: string; of_owners: number }>(
     `WITH RECURSIVE o (owner) AS (${waitingOwners}), wanted AS MATERIALIZED (
        SELECT owner FROM o WHERE $3::text IS NULL UNION ALL SELECT $3::text WHERE $3::text IS NOT NULL
      )
-     SELECT w.owner, s.shape, s.gpus, (SELECT count(*)::int FROM wanted) AS of_owners
+     SELECT w.owner, s.shape, s.first, (SELECT count(*)::int FROM wanted) AS of_owners
      FROM wanted w LEFT JOIN unnest($1::text[], $2::text[]) AS c (owner, after) ON c.owner = w.owner, LATERAL (
-       WITH RECURSIVE s (shape, gpus) AS (
-         (SELECT shape, gpus FROM scheduling.job
-          WHERE ${isWaiting} AND owner = w.owner AND shape > coalesce(c.after, '') ORDER BY shape LIMIT 1)
+       WITH RECURSIVE s (shape, first) AS (
+         (SELECT shape, id FROM scheduling.job
+          WHERE ${isWaiting} AND owner = w.owner AND shape > coalesce(c.after, '') ${byTurn} LIMIT 1)
          UNION ALL
-         SELECT n.shape, n.gpus FROM s, LATERAL (
-           SELECT shape, gpus FROM scheduling.job WHERE ${isWaiting} AND owner = w.owner AND shape > s.shape
-           ORDER BY shape LIMIT 1) n
-       ) SELECT shape, gpus FROM s LIMIT greatest(${shapesPerOwnerLeast}, ${shapesInAll} / (SELECT count(*) FROM wanted))
+         SELECT n.shape, n.id FROM s, LATERAL (
+           SELECT shape, id FROM scheduling.job WHERE ${isWaiting} AND owner = w.owner AND shape > s.shape
+           ${byTurn} LIMIT 1) n
+       ) SELECT shape, first FROM s LIMIT greatest(${shapesPerOwnerLeast}, ${shapesInAll} / (SELECT count(*) FROM wanted))
      ) s`,
     [[...cursors.keys()], [...cursors.values()], only ?? null],
   );
@@ -152,7 +187,7 @@ async function waitingShapes(tx: Tx, cursors: Map<string, string>, only?: string
     if (count < perOwner) cursors.delete(owner);
     else cursors.set(owner, shape);
   }
-  return found;
+  return found.map(({ owner, shape, first }) => ({ owner, shape, first, gpus: gpusOfShape(shape) }));
 }
 
 /** Free GPUs of the active clusters, in all and at most in one. */

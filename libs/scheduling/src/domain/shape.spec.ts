@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { judgeForEver } from './judge-cluster.js';
-import { headsLeast, headsOf, shapeOf } from './shape.js';
+import { gpusOfShape, headsLeast, headsOf, shapeOf } from './shape.js';
 import type { JobKind, SnapshotCluster } from './snapshot.js';
 
 const kinds: JobKind[] = ['train', 'serve', 'infer', 'capture', 'evaluate'];
@@ -42,6 +42,14 @@ const cluster = fc
   );
 
 describe('jobs of one shape and owner', () => {
+  it('ask for as many GPUs as their shape says', () => {
+    fc.assert(
+      fc.property(request, fc.nat(), (job, secondsUsed) => {
+        expect(gpusOfShape(shapeOf(job, secondsUsed))).toBe(job.gpus);
+      }),
+    );
+  });
+
   it('are judged alike by every cluster without a bound on time', () => {
     fc.assert(
       fc.property(request, request, cluster, (a, b, where) => {

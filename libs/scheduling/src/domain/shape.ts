@@ -18,6 +18,11 @@ export function shapeOf(job: Omit<JobRequest, 'owner'>, secondsUsed = 0): string
   return (level === 0 ? words : [...words, `level ${level}`]).join('/');
 }
 
+/** GPUs of the jobs of a shape: its second word. */
+export function gpusOfShape(shape: string): number {
+  return Number(shape.split('/', 2)[1]);
+}
+
 /** A shape that some waiting job has. */
 export interface WaitingShape {
   readonly owner: string;
