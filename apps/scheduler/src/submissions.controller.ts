@@ -1,6 +1,8 @@
-import { PlanJobs } from '@beamtime/catalogue';
+import { PlanJobs, type PlannedJob } from '@beamtime/catalogue';
 import {
+  type BodyOf,
   evaluateModel,
+  evaluateSuite,
   type InputOf,
   type JobView,
   type ProblemCode,
@@ -18,6 +20,7 @@ import {
   Person,
   type PersonPrincipal,
   Transactor,
+  type Tx,
   unwrap,
 } from '@beamtime/platform';
 import { JobViews, SubmitJob, type SubmittedJob } from '@beamtime/scheduling';
@@ -25,6 +28,7 @@ import { Controller, Inject } from '@nestjs/common';
 import { evaluationPlanOf, submitPlanned } from './submit-planned.js';
 
 type Submitted = ResponseOf<typeof trainSuite>;
+type SubmittedOne = Submitted['jobs'][number];
 type Refused = Problem<ProblemCode>;
 
 /** Everything by which people put jobs into the queue: joins what the catalogue plans with the scheduler. */
@@ -121,42 +125,95 @@ export class SubmissionsController {
     @Input() input: InputOf<typeof evaluateModel>,
     @Person() caller: PersonPrincipal,
   ): Promise<Submitted> {
-    const { maxSeconds, studyId, requestKey, whenTrained } = input.body;
+    const { requestKey } = input.body;
     const { modelId } = input.params;
-    const wanted = evaluationPlanOf(input.body);
-    const toCome = whenTrained ? unwrap(await this.plan.evaluationToCome(modelId, wanted)) : null;
-    const training = toCome === null ? null : await this.trainingOf(modelId);
-    const planned = toCome ?? unwrap(await this.plan.evaluation(modelId, wanted));
-    const submitted = unwrap(
-      await submitPlanned(
-        this.submit,
-        { ...planned, resources: { ...planned.resources, maxSeconds } },
-        {
-          kind: 'evaluate',
-          account: { kind: 'operations' },
-          studyId,
-          attemptLimit: 5,
-          requestKey: requestKey === undefined ? null : `${caller.personId}/${requestKey}`,
-          ...(training === null ? {} : { whenTrained: { after: [training], unplanned: input.body } }),
-          submittedBy: caller.personId,
-        },
-      ),
+    return {
+      jobs: [
+        unwrap(
+          await this.evaluateOne(modelId, input.body, {
+            requestKey: requestKey === undefined ? null : `${caller.personId}/${requestKey}`,
+            submittedBy: caller.personId,
+          }),
+        ),
+      ],
+    };
+  }
+
+  /** One job for each model, in one transaction. */
+  @Endpoint(evaluateSuite)
+  async evaluateAll(
+    @Input() input: InputOf<typeof evaluateSuite>,
+    @Person() caller: PersonPrincipal,
+  ): Promise<ResponseOf<typeof evaluateSuite>> {
+    const { requestKey } = input.body;
+    const body = { ...input.body, whenTrained: true };
+    const { modelIds, leftOut } = unwrap(
+      await this.plan.evaluable(input.params.suiteId, evaluationPlanOf(body)),
     );
-    return answer(planned.modelId, submitted);
+    const jobs = unwrap(
+      await this.transactor.run(async (tx): Promise<Result<SubmittedOne[], Refused>> => {
+        const submitted: SubmittedOne[] = [];
+        for (const modelId of modelIds) {
+          const one = await this.evaluateOne(
+            modelId,
+            body,
+            {
+              requestKey: requestKey === undefined ? null : `${caller.personId}/${requestKey}/${modelId}`,
+              submittedBy: caller.personId,
+            },
+            tx,
+          );
+          if (!one.ok) return one;
+          submitted.push(one.value);
+        }
+        return ok(submitted);
+      }),
+    );
+    return { jobs, leftOut: leftOut.map((one) => ({ ...one, modelId: one.modelId as never })) };
+  }
+
+  private async evaluateOne(
+    modelId: string,
+    body: BodyOf<typeof evaluateModel>,
+    by: { readonly requestKey: string | null; readonly submittedBy: string },
+    tx?: Tx,
+  ): Promise<Result<SubmittedOne, Refused>> {
+    const wanted = evaluationPlanOf(body);
+    const toCome = body.whenTrained ? await this.plan.evaluationToCome(modelId, wanted, tx) : ok(null);
+    if (!toCome.ok) return toCome;
+    const planned =
+      toCome.value === null ? await this.plan.evaluation(modelId, wanted, tx) : ok(toCome.value);
+    if (!planned.ok) return planned;
+    const training = toCome.value === null ? null : await this.trainingOf(planned.value);
+    if (training !== null && !training.ok) return training;
+    const submitted = await submitPlanned(
+      this.submit,
+      { ...planned.value, resources: { ...planned.value.resources, maxSeconds: body.maxSeconds } },
+      {
+        kind: 'evaluate',
+        account: { kind: 'operations' },
+        studyId: body.studyId,
+        attemptLimit: 5,
+        ...(training === null ? {} : { whenTrained: { after: [training.value], unplanned: body } }),
+        ...by,
+      },
+      tx,
+    );
+    return submitted.ok ? ok(answer(modelId, submitted.value)) : submitted;
   }
 
   /** The job that trains the model; without one there is nothing to wait for. */
-  private async trainingOf(modelId: string): Promise<string> {
+  private async trainingOf({ modelId, modelName }: PlannedJob): Promise<Result<string, Refused>> {
     const { items } = await this.jobs.list({ modelId: modelId as never, kind: 'train', limit: 100 });
     const live = items.find((job) => job.state === 'queued' || job.state === 'running');
     // The newest may have succeeded a moment ago: the submission, which locks it, tells that.
     const job = live ?? items.find((one) => one.state === 'succeeded');
-    return (
-      job?.jobId ??
-      deny(
+    if (job !== undefined) return ok(job.jobId);
+    return err(
+      problem(
         'catalogue.not-loadable',
-        'Its training has not been submitted, or has failed: have its suite trained first',
-      )
+        `The training of ${modelName} has not been submitted, or has failed: have its suite trained first`,
+      ),
     );
   }
 
@@ -181,12 +238,12 @@ export class SubmissionsController {
         submittedBy: caller.personId,
       }),
     );
-    return answer(planned.modelId, submitted);
+    return { jobs: [answer(planned.modelId, submitted)] };
   }
 }
 
-function answer(modelId: string, submitted: SubmittedJob): Submitted {
-  return { jobs: [{ jobId: submitted.jobId, modelId: modelId as never, created: submitted.created }] };
+function answer(modelId: string, submitted: SubmittedJob): SubmittedOne {
+  return { jobId: submitted.jobId, modelId: modelId as never, created: submitted.created };
 }
 
 function explainShortfall(refused: Refused, jobs: number): Refused {

@@ -6,6 +6,7 @@ import {
   commitCheckpoint,
   commitEvaluation,
   evaluateModel,
+  evaluateSuite,
   requestUploads,
   type SuiteDesignInput,
   serveModel,
@@ -141,6 +142,21 @@ it('a suite is trained within its reservation, its models evaluated and served, 
     blockedBy: 2,
     follows: [{ jobId: jobs[1]?.jobId }],
   });
+
+  // The same for the whole suite, which is said once.
+  const evaluateAll = (body: object) =>
+    at.researcher.call(evaluateSuite, { params: { suiteId }, body: { requestKey: 'both seeds', ...body } });
+  expect(await evaluateAll({ headScores: false })).toMatchObject({
+    jobs: [],
+    leftOut: jobs.map(() => ({ reason: expect.stringContaining('nothing to evaluate') })),
+  });
+  const both = await evaluateAll({});
+  expect(both.leftOut).toEqual([]);
+  expect(new Set(both.jobs.map((job) => job.modelId))).toEqual(new Set(jobs.map((job) => job.modelId)));
+  expect((await evaluateAll({})).jobs).toEqual(both.jobs.map((job) => ({ ...job, created: false })));
+  expect(await refusal(at.researcher.call(evaluateSuite, { params: { suiteId: poor }, body: {} }))).toBe(
+    'catalogue.not-loadable',
+  );
 
   for (const { jobId } of jobs) {
     const { ref, assignment } = await agent.begin(jobId);

@@ -68,6 +68,11 @@ export interface EvaluationPlan {
   readonly seed?: number;
 }
 
+export interface EvaluableModels {
+  readonly modelIds: readonly string[];
+  readonly leftOut: readonly { readonly modelId: string; readonly name: string; readonly reason: string }[];
+}
+
 /** Time bounds of jobs that only read a model; scheduling may lower them. */
 const evaluationSecondsMax = 6 * 3_600;
 const servingSecondsDefault = 86_400;
@@ -127,7 +132,6 @@ export class PlanJobs {
     if (!materials.ok) return materials;
     const corpora = materials.value;
     const { model, revisions } = found.value;
-    const recurrent = (model.factors as { family?: unknown }).family === 'mamba';
     const materialOf = ({ corpusId, language, script }: Material) => ({
       id: corpusId,
       path: materialPath(corpusId),
@@ -137,14 +141,10 @@ export class PlanJobs {
     });
     const tasks = [
       ...(heldOut.length > 0 ? [{ task: 'bitsPerByte', texts: heldOut.map(materialOf) }] : []),
-      ...(plan.headScores && !recurrent ? [{ task: 'headScores' }] : []),
+      ...(scoresHeads(model, plan) ? [{ task: 'headScores' }] : []),
       ...minimalPairs.map((one) => ({ task: 'minimalPairs', ...materialOf(one) })),
     ];
-    if (tasks.length === 0) {
-      return err(
-        problem('catalogue.not-loadable', `There is nothing to evaluate in ${model.name}: it has no heads`),
-      );
-    }
+    if (tasks.length === 0) return err(nothingToEvaluate(model));
     return ok({
       ...ownerOf(model),
       template: {
@@ -178,6 +178,7 @@ export class PlanJobs {
     if (model === undefined) return err(noModel(modelId));
     if (model.state === 'listed') return err(behaviourOnly(model.name));
     if (model.state === 'ready' || model.state === 'imported') return ok(null);
+    if (!hasTasks(model, plan)) return err(nothingToEvaluate(model));
     const materials = await evaluationMaterials(tx, plan);
     if (!materials.ok) return materials;
     return ok({
@@ -187,6 +188,24 @@ export class PlanJobs {
       resources: { gpus: 1, maxSeconds: evaluationSecondsMax, checkpoint: false },
       gpuSecondsEstimate: 0,
       isReserved: false,
+    });
+  }
+
+  /** The models of a suite that can be evaluated so, now or when they are trained, and those in which nothing can be. */
+  async evaluable(
+    suiteId: string,
+    plan: EvaluationPlan,
+    tx: Tx = this.transactor.read,
+  ): Promise<Result<EvaluableModels, PlanProblem>> {
+    const models = await readModels(tx, everything, { suiteId });
+    if (models.length === 0) {
+      return err(problem('resource.not-found', `There is no suite ${suiteId} with models`));
+    }
+    return ok({
+      modelIds: models.filter((model) => hasTasks(model, plan)).map((model) => model.id),
+      leftOut: models
+        .filter((model) => !hasTasks(model, plan))
+        .map((model) => ({ modelId: model.id, name: model.name, reason: nothingToEvaluate(model).detail })),
     });
   }
 
@@ -236,6 +255,22 @@ export class PlanJobs {
     }
     return ok(files);
   }
+}
+
+/** A recurrent model has no attention heads. */
+function scoresHeads(model: ModelRecord, plan: EvaluationPlan): boolean {
+  return plan.headScores && (model.factors as { family?: unknown }).family !== 'mamba';
+}
+
+function hasTasks(model: ModelRecord, plan: EvaluationPlan): boolean {
+  return plan.heldOut.length > 0 || (plan.minimalPairs ?? []).length > 0 || scoresHeads(model, plan);
+}
+
+function nothingToEvaluate(model: ModelRecord): PlanProblem {
+  return problem(
+    'catalogue.not-loadable',
+    `There is nothing to evaluate in ${model.name}: no text or pairs are given, and it has no heads`,
+  );
 }
 
 async function evaluationMaterials(

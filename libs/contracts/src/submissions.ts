@@ -132,6 +132,42 @@ export const evaluateModel = endpoint({
   ],
 });
 
+export const evaluateSuite = endpoint({
+  id: 'suites.evaluate',
+  method: 'POST',
+  path: '/suites/:suiteId/evaluate',
+  access: { kind: 'person', roles: ['secretariat', 'operator', 'delegate', 'researcher'] },
+  summary: 'Submit one evaluation job for each model of a suite, over all its revisions; all or none',
+  description:
+    'Models that are still to be trained are evaluated when their training has succeeded, so the whole suite may be asked for as soon as its training has been submitted. Models in which there is nothing to evaluate, as attention heads in a recurrent one, are left out and named.',
+  params: z.object({ suiteId: idText('sui') }),
+  body: evaluationRequestSchema.extend({
+    maxSeconds: z
+      .number()
+      .int()
+      .min(1)
+      .max(schedulingLimits.maxSeconds)
+      .default(3_600)
+      .describe('Of each job'),
+    seed: z.number().int().min(0).max(4_294_967_295).default(0).describe('Of the bootstrap'),
+    studyId: idText('stu').optional(),
+    requestKey: requestKey.optional(),
+  }),
+  response: submitted.extend({
+    leftOut: z
+      .array(z.object({ modelId: idText('mdl'), name: z.string(), reason: z.string() }))
+      .describe('Models without a job, and why'),
+  }),
+  errors: [
+    'resource.not-found',
+    'catalogue.not-loadable',
+    'catalogue.invalid-corpus',
+    'scheduling.unschedulable',
+    'scheduling.quota-exceeded',
+    'scheduling.dependency-failed',
+  ],
+});
+
 export const serveModel = endpoint({
   id: 'models.serve',
   method: 'POST',

@@ -8,6 +8,7 @@ import { examples } from '../core/examples.js';
 import { UsageError } from '../core/usage-error.js';
 import { findLabId } from '../governance/find-things.js';
 import { describeJob } from './describe-job.js';
+import { type EvaluationOptions, evaluationOf, evaluationOptions } from './evaluation-options.js';
 
 export function registerSubmitCommands(job: Command, io: CliIo): void {
   examples(
@@ -38,33 +39,20 @@ export function registerSubmitCommands(job: Command, io: CliIo): void {
   );
 
   examples(
-    job
-      .command('evaluate')
-      .description('submit a job that evaluates a model: bits per byte, minimal pairs, head scores')
-      .argument('<model>', 'name or id of the model')
-      .option(
-        '--held-out <corpus:language:script...>',
-        'registered corpora that were held out of training, as cor_…:deu:Latn',
-        [],
-      )
-      .option(
-        '--minimal-pairs <corpus:language:script...>',
-        'registered corpora of format pairs, as cor_…:eng:Latn',
-        [],
-      )
+    evaluationOptions(
+      job
+        .command('evaluate')
+        .description('submit a job that evaluates a model: bits per byte, minimal pairs, head scores')
+        .argument('<model>', 'name or id of the model'),
+    )
       .option('--revisions <names...>', 'all by default')
-      .option('--no-head-scores', 'leave out the scores of attention heads')
       .option('--when-trained', 'wait for the training of the model, should that not have ended')
-      .option('--max-seconds <seconds>', 'time bound', '3600')
       .action(async (model: string, options: EvaluateOptions) => {
         const modelId = await findModelId(io, model);
         const made = await io.client().call(evaluateModel, {
           params: { modelId },
           body: {
-            heldOut: options.heldOut.map((text) => materialOf('--held-out', text)),
-            minimalPairs: options.minimalPairs.map((text) => materialOf('--minimal-pairs', text)),
-            headScores: options.headScores,
-            maxSeconds: Number(options.maxSeconds),
+            ...evaluationOf(options),
             ...(options.whenTrained === true ? { whenTrained: true } : {}),
             ...(options.revisions === undefined ? {} : { revisions: options.revisions }),
           },
@@ -106,20 +94,9 @@ interface SubmitOptions {
   readonly deadline?: string;
 }
 
-interface EvaluateOptions {
-  readonly heldOut: string[];
-  readonly minimalPairs: string[];
+interface EvaluateOptions extends EvaluationOptions {
   readonly revisions?: string[];
-  readonly headScores: boolean;
   readonly whenTrained?: true;
-  readonly maxSeconds: string;
-}
-
-function materialOf(option: string, text: string): { corpusId: string; language: string; script: string } {
-  const [corpusId, language, script] = text.split(':');
-  if (corpusId === undefined || language === undefined || script === undefined)
-    throw new UsageError(`${option} ${text}: write it as CORPUS:LANGUAGE:SCRIPT, such as cor_01k…:deu:Latn`);
-  return { corpusId, language, script };
 }
 
 async function findModelId(io: CliIo, model: string): Promise<string> {

@@ -1,10 +1,20 @@
-import { createSuite, listSuites, type SuitePlan, showLab, showSuite, trainSuite } from '@beamtime/contracts';
+import {
+  createSuite,
+  evaluateSuite,
+  listSuites,
+  type ResponseOf,
+  type SuitePlan,
+  showLab,
+  showSuite,
+  trainSuite,
+} from '@beamtime/contracts';
 import { planSuite } from '@beamtime/suites';
 import type { Command } from 'commander';
 import type { CliIo } from '../core/cli-io.js';
 import { examples } from '../core/examples.js';
 import { formatFields, formatTable } from '../core/format-table.js';
 import { CheckFailed, UsageError } from '../core/usage-error.js';
+import { type EvaluationOptions, evaluationOf, evaluationOptions } from '../scheduling/evaluation-options.js';
 import { formatQuantity, formatSeconds } from './format-quantity.js';
 import { measurePremiums } from './measure-premiums.js';
 import { readSuiteFile } from './read-suite-file.js';
@@ -151,21 +161,51 @@ export function registerSuiteCommands(program: Command, io: CliIo): void {
     'suite train sui_01k…',
     'suite train examples/size-by-seed.yaml --local',
   );
+
+  examples(
+    evaluationOptions(
+      suite
+        .command('evaluate')
+        .description(
+          'submit one job for each model of a suite that evaluates all its revisions; models that are still to be trained wait for that',
+        )
+        .argument('<suite>', 'its id'),
+    )
+      .option('--key <text>', 'the same key again finds the same jobs instead of others')
+      .action(async (suiteId: string, options: EvaluationOptions & { key?: string }) => {
+        const made = await io.client().call(evaluateSuite, {
+          params: { suiteId },
+          body: {
+            ...evaluationOf(options),
+            ...(options.key === undefined ? {} : { requestKey: options.key }),
+          },
+        });
+        io.show(made, () => describeSubmitted(made.jobs, made.leftOut));
+      }),
+    'suite evaluate sui_01k… --held-out cor_01ky0w3h5cqfzv8r4n2t6m9b7d:deu:Latn',
+    'suite evaluate sui_01k… --minimal-pairs cor_01ky0w3h5cqfzv8r4n2t6m9b7d:eng:Latn --key first-study',
+  );
 }
 
 async function submitTraining(io: CliIo, suiteId: string, threads: number): Promise<void> {
   const { jobs } = await io.client().call(trainSuite, { params: { suiteId }, body: { threads } });
   if (jobs.length === 0) throw new CheckFailed(`All models of ${suiteId} are trained already`);
+  io.show(jobs, () => describeSubmitted(jobs));
+}
+
+function describeSubmitted(
+  jobs: ResponseOf<typeof trainSuite>['jobs'],
+  leftOut: ResponseOf<typeof evaluateSuite>['leftOut'] = [],
+): string {
   const created = jobs.filter((job) => job.created).length;
-  io.show(jobs, () =>
-    [
-      `${created} jobs submitted${created < jobs.length ? `, ${jobs.length - created} were there before` : ''}.`,
-      formatTable(
-        ['job', 'model', 'new'],
-        jobs.map((job) => [job.jobId, job.modelId, job.created]),
-      ),
-    ].join('\n'),
-  );
+  return [
+    `${created} jobs submitted${created < jobs.length ? `, ${jobs.length - created} were there before` : ''}.`,
+    formatTable(
+      ['job', 'model', 'new'],
+      jobs.map((job) => [job.jobId, job.modelId, job.created]),
+    ),
+    ...leftOut.map((one) => `left out: ${one.reason}`),
+  ].join('\n');
 }
 
 function describeResults(results: readonly LocalResult[]): string {
