@@ -14,6 +14,9 @@ export function goFirst() {
     writeFileSync(`/proc/${pid}/autogroup`, nice);
     raised.add(pid);
   };
+  // Its own group is that of the shell that it was started from, which goes on with other things.
+  const [, before = '0'] = / nice (-?\d+)/.exec(readFileSync(`/proc/${process.pid}/autogroup`, 'utf8')) ?? [];
+  process.on('exit', () => writeFileSync(`/proc/${process.pid}/autogroup`, before));
   raise(process.pid);
   setInterval(() => {
     for (const pid of descendants(process.pid)) {
