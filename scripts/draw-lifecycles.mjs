@@ -30,7 +30,7 @@ const lifecycles = [
     table: modelLifecycle,
     initial: ['planned', 'listed'],
     from: 'libs/catalogue/src/domain/lifecycles.ts',
-    says: 'A model is planned with its suite, or described to be imported. A failed one may be trained again. A closed one is listed for behaviour only, and stays so.',
+    says: 'A model is planned with its suite, or described to be imported. A failed one may be trained again. A closed one is listed for behaviour only, until it is not offered any more.',
   },
   {
     name: 'Job',

@@ -18,6 +18,7 @@ import {
   ProblemError,
   showAllocation,
   showModel,
+  withdrawClosedModel,
 } from '@beamtime/contracts';
 import { GatewayServiceModule, gatewaySchemas } from '@beamtime/gateway-app';
 import { IdentityModule } from '@beamtime/identity';
@@ -28,6 +29,8 @@ import { serviceForTest, type TestService } from '@beamtime/testkit';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
+/** An answer of 17 MiB must come before it on a busy machine; two tests wait for it to pass. */
+const timeoutMs = 6_000;
 /** The key that must stand nowhere but in the request to the upstream. */
 const secret = 'sk-upstream-0123456789abcdef';
 const listing = {
@@ -75,7 +78,7 @@ beforeAll(async () => {
     settings: {
       BIG_LAB_KEY: secret,
       BEAMTIME_UPSTREAMS: JSON.stringify({
-        'big-lab': { baseUrl: address, apiKeyEnv: 'BIG_LAB_KEY', timeoutMs: 2_000, echoesLogprobs: true },
+        'big-lab': { baseUrl: address, apiKeyEnv: 'BIG_LAB_KEY', timeoutMs, echoesLogprobs: true },
         silent: { baseUrl: address },
       }),
     },
@@ -450,5 +453,30 @@ describe('the key of an upstream', () => {
       const rows = await read.rows(`SELECT 1 FROM ${name} AS t WHERE strpos(t::text, $1) > 0`, [secret]);
       expect({ name, rows }).toEqual({ name, rows: [] });
     }
+  });
+});
+
+describe('a closed model that is withdrawn', () => {
+  it('stays in the catalogue with the reason, is refused from then on, and cannot be listed again', async () => {
+    const withdraw = (who: string, reason: string) =>
+      as(who).call(withdrawClosedModel, { params: { model: 'big-model' }, body: { reason } });
+    expect(await refusal(withdraw('ada', 'why not'))).toBe('auth.forbidden');
+    const gone = await withdraw('sec', 'Big Lab ended it');
+    expect(gone).toMatchObject({ modelId, state: 'withdrawn', reason: 'Big Lab ended it' });
+    expect(await withdraw('sec', 'said twice')).toEqual(gone);
+    expect(await as('ada').call(showModel, { params: { model: 'big-model' } })).toMatchObject({
+      state: 'withdrawn',
+      factors: { language: 'eng' },
+    });
+    const { code, message } = await refusedCompletion();
+    expect(code).toBe('catalogue.withdrawn');
+    expect(message).toContain('Big Lab ended it');
+    expect(asked).toEqual([]);
+    expect((await as('key').call(listServedModels, {})).data).toEqual([]);
+    expect(await refusal(as('sec').call(listClosedModel, { body: listing }))).toBe('resource.exists');
+    expect(await service.app.get(PlanJobs).evaluation(modelId, { heldOut: [], headScores: true })).toMatchObject({
+      ok: false,
+      error: { code: 'catalogue.behaviour-only' },
+    });
   });
 });

@@ -77,6 +77,13 @@ function closedModel(
   });
 }
 
+function withdrawn({ name, reason }: ModelRecord): Problem<'catalogue.withdrawn'> {
+  return problem(
+    'catalogue.withdrawn',
+    `${name} is not offered any more: ${reason ?? 'no reason was given'}`,
+  );
+}
+
 /**
  * Models with weights and closed ones, by name. What a key may use is for the metering to say, so the lookup itself sees all; a model
  * outside the allocation is refused before anything of it is shown.
@@ -86,6 +93,7 @@ function lookupIn(models: FindModels): ModelLookup {
     async find(name, revision) {
       const named = await models.record(everything, name);
       if (!named.ok) return named;
+      if (named.value.state === 'withdrawn') return err(withdrawn(named.value));
       if (named.value.state === 'listed') return closedModel(named.value, revision);
       const found = await models.revision(everything, named.value.id, revision ?? 'main');
       if (!found.ok) return found;

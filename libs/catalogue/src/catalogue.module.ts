@@ -7,6 +7,7 @@ import { ListClosedModel } from './list-closed-model.js';
 import { PlanJobs } from './plan-jobs.js';
 import { ReceiveCorpus } from './receive-corpus.js';
 import { RegisterCorpus } from './register-corpus.js';
+import { WithdrawModel } from './withdraw-model.js';
 
 const useCases = [
   CreateSuite,
@@ -14,6 +15,7 @@ const useCases = [
   FindSuites,
   ImportModel,
   ListClosedModel,
+  WithdrawModel,
   PlanJobs,
   ReceiveCorpus,
   RegisterCorpus,

@@ -98,7 +98,7 @@ export class FindModels {
     const environment = record.resolved?.['environment'];
     const flops = record.resolved?.['flops'];
     return {
-      origin: record.state === 'listed' ? 'listing' : record.suite_id === null ? 'import' : 'suite',
+      origin: isClosed(record) ? 'listing' : record.suite_id === null ? 'import' : 'suite',
       source: record.source,
       upstream:
         record.upstream === null || record.upstream_model === null
@@ -137,7 +137,7 @@ export class FindModels {
   ): Promise<Result<{ model: ModelRecord; revision: RevisionRecord }, NoRevision>> {
     const found = await this.record(viewer, model);
     if (!found.ok) return found;
-    if (found.value.state === 'listed') return err(behaviourOnly(found.value.name));
+    if (isClosed(found.value)) return err(behaviourOnly(found.value.name));
     const record = await findRevision(this.transactor.read, found.value.id, revision);
     if (record === undefined) {
       return err(
@@ -256,6 +256,11 @@ interface EvaluationRecord {
 
 export function noModel(model: string): NotFound {
   return problem('resource.not-found', `There is no model ${model} that you may see`, { model });
+}
+
+/** Whether the weights of a model stay with who offers it, or offered it. */
+export function isClosed({ state }: Pick<ModelRecord, 'state'>): boolean {
+  return state === 'listed' || state === 'withdrawn';
 }
 
 /** What everything that needs weights says of a closed model. */

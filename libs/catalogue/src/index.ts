@@ -1,7 +1,7 @@
 export { CreateSuite } from './adopt-suite.js';
 export { CatalogueModule } from './catalogue.module.js';
 export { corpusLifecycle, modelLifecycle } from './domain/lifecycles.js';
-export { behaviourOnly, FindModels } from './find-models.js';
+export { behaviourOnly, FindModels, isClosed } from './find-models.js';
 export { FindSuites } from './find-suites.js';
 export { ImportModel } from './import-model.js';
 export { ListClosedModel } from './list-closed-model.js';
@@ -18,3 +18,4 @@ export { ReceiveCorpus } from './receive-corpus.js';
 export { catalogueConsumer } from './record-training.js';
 export { RegisterCorpus } from './register-corpus.js';
 export { anyone, everything, type Viewer } from './viewer.js';
+export { WithdrawModel } from './withdraw-model.js';

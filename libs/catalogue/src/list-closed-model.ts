@@ -36,7 +36,7 @@ export class ListClosedModel {
       }
       const same = await tx.row<{ id: string }>(
         `SELECT id FROM catalogue.model
-         WHERE name = $1 AND source = $2 AND upstream = $3 AND upstream_model = $4 AND factors = $5::jsonb`,
+         WHERE name = $1 AND state = 'listed' AND source = $2 AND upstream = $3 AND upstream_model = $4 AND factors = $5::jsonb`,
         [name, provider, upstream, upstreamModel, factors],
       );
       const [listed] =

@@ -17,7 +17,7 @@ import {
 } from '@beamtime/suites';
 import { Inject, Injectable } from '@nestjs/common';
 import type { CorpusFormat } from './domain/check-lines.js';
-import { behaviourOnly, noModel } from './find-models.js';
+import { behaviourOnly, isClosed, noModel } from './find-models.js';
 import type { CorpusRecord } from './postgres/read-corpora.js';
 import {
   findRevision,
@@ -176,7 +176,7 @@ export class PlanJobs {
   ): Promise<Result<PlannedJob | null, PlanProblem>> {
     const [model] = await readModels(tx, everything, { models: [modelId], limit: 1 });
     if (model === undefined) return err(noModel(modelId));
-    if (model.state === 'listed') return err(behaviourOnly(model.name));
+    if (isClosed(model)) return err(behaviourOnly(model.name));
     if (model.state === 'ready' || model.state === 'imported') return ok(null);
     if (!hasTasks(model, plan)) return err(nothingToEvaluate(model));
     const materials = await evaluationMaterials(tx, plan);
@@ -413,7 +413,7 @@ async function loadable(
 ): Promise<Result<{ model: ModelRecord; revisions: RevisionRecord[] }, PlanProblem>> {
   const [model] = await readModels(tx, everything, { models: [modelId], limit: 1 });
   if (model === undefined) return err(noModel(modelId));
-  if (model.state === 'listed') return err(behaviourOnly(model.name));
+  if (isClosed(model)) return err(behaviourOnly(model.name));
   if (model.revisions === 0) {
     return err(problem('catalogue.not-loadable', `${model.name} is ${model.state} and has no weights yet`));
   }

@@ -88,6 +88,20 @@ export const listClosedModel = endpoint({
   errors: ['resource.exists', 'auth.forbidden', 'inference.upstream-unknown'],
 });
 
+export const withdrawClosedModel = endpoint({
+  id: 'models.withdrawClosed',
+  method: 'POST',
+  path: '/models/:model/withdraw',
+  access: { kind: 'person', roles: ['operator', 'secretariat'] },
+  summary: 'Say that a closed model is not offered any more',
+  description:
+    'It stays in the catalogue with its factors and where it came from, for papers that name it, and is refused with catalogue.withdrawn from then on. Nothing undoes that; an upstream that offers it again is listed under another name. Again is harmless.',
+  params: modelParams,
+  body: z.object({ reason: shortText.describe('Shown with the model') }),
+  response: modelSchema,
+  errors: ['resource.not-found', 'auth.forbidden', 'state.illegal-transition'],
+});
+
 // ---------------------------------------------------------------- provenance chain
 
 export const showModelChain = endpoint({

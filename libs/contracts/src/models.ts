@@ -7,7 +7,15 @@ import { localName } from './runner-job.js';
 
 /** Models: what was trained on what, how, and what it can be compared with. */
 
-export const modelStates = ['planned', 'training', 'ready', 'failed', 'imported', 'listed'] as const;
+export const modelStates = [
+  'planned',
+  'training',
+  'ready',
+  'failed',
+  'imported',
+  'listed',
+  'withdrawn',
+] as const;
 export const modelStateSchema = z.enum(modelStates);
 export type ModelState = z.infer<typeof modelStateSchema>;
 
@@ -79,7 +87,7 @@ export const modelSchema = z
     name: z.string(),
     hubId: z.string().describe('For `from_pretrained` with HF_ENDPOINT set to this facility'),
     state: modelStateSchema,
-    reason: z.string().nullable().describe('Why it failed'),
+    reason: z.string().nullable().describe('Why it failed, or was withdrawn'),
     visibility: z.enum(['public', 'private']),
     suiteId: idText('sui').nullable(),
     roundId: idText('rnd').nullable(),

@@ -63,6 +63,7 @@ export const problemCodes = {
   'catalogue.invalid-corpus': { status: 422, title: 'The corpus cannot be used' },
   'catalogue.not-loadable': { status: 409, title: 'The model has no weights here' },
   'catalogue.behaviour-only': { status: 409, title: 'The model is listed for behaviour only' },
+  'catalogue.withdrawn': { status: 410, title: 'The closed model is not offered any more' },
   // scheduling
   'scheduling.unschedulable': { status: 422, title: 'No cluster could ever run this job' },
   'scheduling.queue-full': { status: 429, title: 'The queue is full' },

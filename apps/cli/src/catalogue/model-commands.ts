@@ -16,6 +16,7 @@ import {
   showLandscape,
   showModel,
   showModelChain,
+  withdrawClosedModel,
 } from '@beamtime/contracts';
 import type { Command } from 'commander';
 import type { CliIo } from '../core/cli-io.js';
@@ -229,6 +230,21 @@ function registerListClosed(model: Command, io: CliIo): void {
       }),
     'model list-closed big-model --provider "Big Lab" --upstream big-lab --upstream-model big-model-2026-05-01',
   );
+
+  examples(
+    model
+      .command('withdraw')
+      .description('say that a closed model is not offered any more; it stays in the catalogue')
+      .argument('<model>', 'its name or id')
+      .requiredOption('--reason <text>', 'shown with the model and to whoever asks it')
+      .action(async (name: string, { reason }: { reason: string }) => {
+        const gone = await io
+          .client()
+          .call(withdrawClosedModel, { params: { model: name }, body: { reason } });
+        io.show(gone, () => `Withdrawn: ${gone.name} (${gone.modelId})`);
+      }),
+    'model withdraw big-model --reason "Big Lab ended it on 2026-11-01"',
+  );
 }
 
 interface ListClosedOptions {
@@ -263,7 +279,7 @@ function registerModelsCommands(program: Command, io: CliIo): void {
       .command('list', { isDefault: true })
       .description('models, by name')
       .option('--suite <suite>', 'only those of one suite')
-      .option('--state <state>', 'planned, training, ready, failed, imported or listed')
+      .option('--state <state>', 'planned, training, ready, failed, imported, listed or withdrawn')
       .option('--name <part>', 'part of the name')
       .option('--factor <factor=level...>', 'only with this level, as language=deu; repeatable')
       .action(async (options: ListOptions) => {

@@ -1,4 +1,11 @@
-import { FindModels, hubIdOf, ImportModel, ListClosedModel, modelView } from '@beamtime/catalogue';
+import {
+  FindModels,
+  hubIdOf,
+  ImportModel,
+  ListClosedModel,
+  modelView,
+  WithdrawModel,
+} from '@beamtime/catalogue';
 import {
   commitImport,
   type InputOf,
@@ -14,6 +21,7 @@ import {
   showLandscape,
   showModel,
   showModelChain,
+  withdrawClosedModel,
 } from '@beamtime/contracts';
 import {
   Caller,
@@ -41,6 +49,7 @@ export class ModelsController {
     @Inject(FindModels) private readonly find: FindModels,
     @Inject(ImportModel) private readonly importing: ImportModel,
     @Inject(ListClosedModel) private readonly listing: ListClosedModel,
+    @Inject(WithdrawModel) private readonly withdrawing: WithdrawModel,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(Viewers) private readonly viewers: Viewers,
     @Inject(Proofs) private readonly proofs: Proofs,
@@ -169,6 +178,14 @@ export class ModelsController {
       );
     }
     return unwrap(await this.listing.execute(input.body, caller.personId));
+  }
+
+  @Endpoint(withdrawClosedModel)
+  async withdraw(
+    @Input() input: InputOf<typeof withdrawClosedModel>,
+    @Person() caller: PersonPrincipal,
+  ): Promise<ResponseOf<typeof withdrawClosedModel>> {
+    return unwrap(await this.withdrawing.execute(input.params.model, input.body.reason, caller.personId));
   }
 
   @Endpoint(commitImport)

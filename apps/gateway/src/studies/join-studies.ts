@@ -4,6 +4,7 @@ import {
   FindModels,
   FindSuites,
   factorsOf,
+  isClosed,
   modelView,
   PlanJobs,
   type Viewer,
@@ -35,7 +36,7 @@ function studyModels(find: FindModels, suites: FindSuites): StudyModels {
   const describe = async (viewer: Viewer, ref: string): Promise<Result<StudyModel, Refused>> => {
     const found = await find.record(viewer, ref);
     if (!found.ok) return found;
-    if (found.value.state === 'listed') return err(behaviourOnly(found.value.name));
+    if (isClosed(found.value)) return err(behaviourOnly(found.value.name));
     const revisions = await find.revisions(viewer, found.value.id);
     if (!revisions.ok) return revisions;
     const view = modelView(found.value);

@@ -9,16 +9,26 @@ export const corpusLifecycle = {
   rejected: [],
 } as const satisfies TransitionTable<CorpusState>;
 
-export type ModelLifecycleState = 'planned' | 'training' | 'ready' | 'failed' | 'imported' | 'listed';
+export type ModelLifecycleState =
+  | 'planned'
+  | 'training'
+  | 'ready'
+  | 'failed'
+  | 'imported'
+  | 'listed'
+  | 'withdrawn';
 
-/** A model is planned with its suite, or described to be imported. A failed one may be trained again. A closed one is listed. */
+/**
+ * A model is planned with its suite, or described to be imported. A failed one may be trained again. A closed one is listed, until
+ * it is not offered any more. */
 export const modelLifecycle = {
   planned: ['training', 'imported', 'failed'],
   training: ['ready', 'failed'],
   ready: [],
   failed: ['training', 'ready'],
   imported: [],
-  listed: [],
+  listed: ['withdrawn'],
+  withdrawn: [],
 } as const satisfies TransitionTable<ModelLifecycleState>;
 
 export type SuiteState = 'planned' | 'training' | 'ready' | 'incomplete';

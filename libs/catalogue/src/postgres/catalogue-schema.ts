@@ -116,5 +116,18 @@ export const catalogueSchema: ContextSchema = {
           CHECK ((state = 'listed') = (upstream IS NOT NULL AND upstream_model IS NOT NULL));
       `,
     ),
+    sqlMigration(
+      'catalogue-0003-withdrawn-models',
+      1_795_000_030_003,
+      `
+      ALTER TABLE catalogue.model
+        DROP CONSTRAINT model_state_check,
+        ADD CONSTRAINT model_state_check
+          CHECK (state IN ('planned', 'training', 'ready', 'failed', 'imported', 'listed', 'withdrawn')),
+        DROP CONSTRAINT model_listed_check,
+        ADD CONSTRAINT model_listed_check
+          CHECK ((state IN ('listed', 'withdrawn')) = (upstream IS NOT NULL AND upstream_model IS NOT NULL));
+      `,
+    ),
   ],
 };

@@ -41,8 +41,14 @@ export class SuiteRow {
 @Entity({ schema: 'catalogue', name: 'model' })
 @Unique('model_name_key', ['nameKey'])
 @Index('model_suite', ['suiteId'])
-@Check('model_state_check', `state IN ('planned', 'training', 'ready', 'failed', 'imported', 'listed')`)
-@Check('model_listed_check', `(state = 'listed') = (upstream IS NOT NULL AND upstream_model IS NOT NULL)`)
+@Check(
+  'model_state_check',
+  `state IN ('planned', 'training', 'ready', 'failed', 'imported', 'listed', 'withdrawn')`,
+)
+@Check(
+  'model_listed_check',
+  `(state IN ('listed', 'withdrawn')) = (upstream IS NOT NULL AND upstream_model IS NOT NULL)`,
+)
 @Check('model_visibility_check', `visibility IN ('public', 'private')`)
 export class ModelRow {
   @PrimaryColumn({ type: 'text', primaryKeyConstraintName: 'model_pkey' }) id!: string;
