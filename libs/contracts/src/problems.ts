@@ -69,7 +69,7 @@ export const problemCodes = {
   'scheduling.queue-full': { status: 429, title: 'The queue is full' },
   'scheduling.dependency-failed': { status: 409, title: 'A job that it should follow has not succeeded' },
   'scheduling.deadline-past': { status: 422, title: 'The deadline is over already' },
-  'scheduling.quota-exceeded': { status: 429, title: 'A quota of unfinished jobs is used up' },
+  'scheduling.quota-exceeded': { status: 429, title: 'A quota does not allow this job' },
   'scheduling.agent-superseded': { status: 409, title: 'A newer agent process has taken over this cluster' },
   'scheduling.attempt-fenced': { status: 409, title: 'This attempt is no longer the current one; stop it' },
   'scheduling.insufficient-reservation': { status: 402, title: 'The reservation does not cover this job' },

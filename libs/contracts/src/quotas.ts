@@ -2,7 +2,10 @@ import { z } from 'zod';
 import { endpoint, idText, isoTime } from './endpoint.js';
 import { schedulingLimits } from './scheduling.js';
 
-/** Quotas: how many jobs of a lab, a person or a project may be unfinished at the same time. */
+/**
+ * Quotas: how many jobs of a lab, a person or a project may be unfinished at the same time, and how many GPUs its
+ * running jobs may hold at the same time.
+ */
 
 export const quotaScopes = ['lab', 'person', 'project'] as const;
 export type QuotaScope = (typeof quotaScopes)[number];
@@ -22,12 +25,18 @@ export const quotaSchema = z
   .object({
     scope: z.enum(quotaScopes),
     subject: z.string(),
-    maxUnfinishedJobs: z.number().int().min(0),
+    maxUnfinishedJobs: z.number().int().min(0).nullable().describe('Null: any number'),
     unfinishedJobs: z
       .number()
       .int()
       .min(0)
       .describe('Queued and running now; more than the quota if it was lowered'),
+    maxGpusAtOnce: z.number().int().min(0).nullable().describe('Null: any number'),
+    gpusInUse: z
+      .number()
+      .int()
+      .min(0)
+      .describe('Held by attempts now, offered ones included; more than the quota if it was lowered'),
     setBy: idText('per'),
     setAt: isoTime,
   })
@@ -39,20 +48,36 @@ export const setQuota = endpoint({
   method: 'POST',
   path: '/quotas',
   access: { kind: 'person', roles: ['secretariat'] },
-  summary: 'Set how many unfinished jobs a lab, a person or a project may have',
+  summary: 'Set how many unfinished jobs, and GPUs at once, a lab, a person or a project may have',
   description:
-    'A submission beyond a quota is refused with `scheduling.quota-exceeded`, which names the quota. Jobs that are there already stay, also when a quota is lowered below their number. Kept in the audit log.',
-  body: z.object({
-    target: quotaTargetSchema,
-    maxUnfinishedJobs: z
-      .number()
-      .int()
-      .min(0)
-      .max(schedulingLimits.queuedJobs)
-      .nullable()
-      .describe('Null: no quota'),
-  }),
+    'A submission beyond a quota of unfinished jobs is refused with `scheduling.quota-exceeded`, which names the quota. Jobs beyond a quota of GPUs wait until there is room under it, and `jobs.why` says so; only a job that alone asks for more GPUs is refused. Jobs that are there already stay, and what runs goes on, also when a quota is lowered below their number. Kept in the audit log.',
+  body: z
+    .object({
+      target: quotaTargetSchema,
+      maxUnfinishedJobs: z
+        .number()
+        .int()
+        .min(0)
+        .max(schedulingLimits.queuedJobs)
+        .nullable()
+        .optional()
+        .describe('Jobs queued or running at the same time. Null: no such quota; left out: as it is'),
+      maxGpusAtOnce: z
+        .number()
+        .int()
+        .min(0)
+        .max(1_000_000)
+        .nullable()
+        .optional()
+        .describe(
+          'GPUs that running jobs hold at the same time, on all clusters together. Null: no such quota; left out: as it is',
+        ),
+    })
+    .refine((body) => body.maxUnfinishedJobs !== undefined || body.maxGpusAtOnce !== undefined, {
+      message: 'maxUnfinishedJobs, maxGpusAtOnce, or both',
+    }),
   response: z.object({ items: z.array(quotaSchema).describe('All quotas after the change') }),
+  errors: ['limit.exceeded'],
 });
 
 export const listQuotas = endpoint({

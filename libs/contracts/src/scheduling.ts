@@ -25,6 +25,8 @@ export const schedulingLimits = {
   followersPerJob: 10_000,
   /** Jobs that wait at the same time in the whole consortium. */
   queuedJobs: 1_000_000,
+  /** Quotas of labs, persons and projects in the whole consortium. */
+  quotas: 1_000,
   /** Bytes of one runner job file. */
   runnerJobBytes: 4_194_304,
   /** Log text kept per attempt; what comes after is dropped and counted. */
@@ -248,6 +250,7 @@ export const waitingReasonSchema = z.object({
     'capacity',
     'share',
     'reserved',
+    'quota',
     'cluster-unavailable',
     'cluster-policy',
     'retry-later',

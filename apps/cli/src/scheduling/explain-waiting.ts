@@ -16,6 +16,7 @@ const headlines: Readonly<Record<string, string>> = {
   capacity: 'Waits for GPUs',
   share: 'Waits for its turn',
   reserved: 'Waits behind a reservation',
+  quota: 'Waits for room under a quota',
   'cluster-unavailable': 'Waits for a cluster',
   'cluster-policy': 'Waits for the hours of a cluster',
   'retry-later': 'Waits before the next try',

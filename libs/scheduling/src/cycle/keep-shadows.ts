@@ -1,5 +1,6 @@
 import { type Leadership, requireEpoch, type Tx } from '@beamtime/platform';
 import type { ShadowMove } from '../domain/decisions.js';
+import { enterKnown } from './enter-shadows.js';
 
 /** Writes how the schedules of the labs alone went on; only the leader does. */
 export async function keepShadows(
@@ -12,6 +13,10 @@ export async function keepShadows(
   const ended = moves.filter((move) => move.ended).map((move) => move.jobId);
   if (ended.length > 0)
     await tx.rows('DELETE FROM scheduling.shadow WHERE job_id = ANY($1::text[])', [ended]);
+  await enterKnown(
+    tx,
+    moves.filter((move) => move.enters === true).map((move) => move.jobId),
+  );
   const stand = moves.filter((move) => !move.ended);
   if (stand.length === 0) return;
   await tx.rows(

@@ -6,10 +6,11 @@ import type { ClusterState } from '../domain/cluster-lifecycle.js';
 import { entitlements } from '../domain/entitlements.js';
 import { decayed } from '../domain/gpu-seconds.js';
 import { liveUse } from '../domain/live-use.js';
-import type { LoneShadow, RunningJob, Snapshot, SnapshotCluster } from '../domain/snapshot.js';
+import type { GpuQuota, LoneShadow, RunningJob, Snapshot, SnapshotCluster } from '../domain/snapshot.js';
 import { type CapacityTrust, fullTrust, trustedGpus } from '../domain/trusted-capacity.js';
+import { withUse } from '../quotas/gpus-in-use.js';
 import { loadShadowsInView } from './load-shadows.js';
-import { loadWaiting, type QueueMemory } from './load-waiting.js';
+import { loadWaiting, QueueMemory } from './load-waiting.js';
 import { canLeave, msOf, type SnapshotColumns, snapshotColumns } from './snapshot-columns.js';
 
 const live = liveStates.map((state) => `'${state}'`).join(', ');
@@ -119,12 +120,15 @@ export async function loadSnapshot(
   tx: Tx,
   options: { readonly asked?: string; readonly memory?: QueueMemory } = {},
 ): Promise<{ snapshot: Snapshot; nowMs: number }> {
-  const { nowMs, pledges, used } = await loadStandings(tx);
+  const { memory = new QueueMemory() } = options;
+  const { nowMs, pledges, used, gpuQuotas } = await loadStandings(tx);
+  const quotas = gpuQuotas.length === 0 ? [] : await withUse(tx, gpuQuotas);
   const clusters = await loadClusters(tx, nowMs);
   const shadows = await loadShadowsInView(tx, clusters, nowMs);
   const owed = shadows.filter(({ startedMs, totalMs }) => startedMs !== null && totalMs === null);
   const heads = await loadWaiting(tx, clusters, {
-    memory: options.memory,
+    memory,
+    quotas,
     also: [...owed.map(({ jobId }) => jobId), ...(options.asked === undefined ? [] : [options.asked])],
   });
   const declines = await tx.rows<{ job_id: string; cluster_id: string }>(
@@ -133,12 +137,13 @@ export async function loadSnapshot(
   );
   const headOf = new Map(heads.map((head) => [head.jobId, head]));
   for (const { job_id, cluster_id } of declines) headOf.get(job_id)?.avoid.push(cluster_id);
-  const loneShadows: LoneShadow[] = [];
+  const lone: LoneShadow[] = [];
   for (const shadow of shadows) {
     const head = headOf.get(shadow.jobId);
     if (head !== undefined) head.shadow = shadow;
-    else if (!shadow.isRunning) loneShadows.push(shadow);
+    else if (!shadow.isRunning) lone.push(shadow);
   }
+  const loneShadows = await underQuotas(tx, lone, quotas, memory);
   const { recent, credit } = liveUse(clusters, nowMs);
   for (const row of used) {
     const elapsedMs = nowMs - row.as_of_ms;
@@ -152,7 +157,28 @@ export async function loadSnapshot(
     [...new Set(heads.map((job) => job.owner)), ...recent.keys()],
     credit,
   );
-  return { snapshot: { clusters, waiting: heads, owners, loneShadows }, nowMs };
+  const snapshot = { clusters, waiting: heads, owners, loneShadows };
+  return { snapshot: quotas.length === 0 ? snapshot : { ...snapshot, quotas }, nowMs };
+}
+
+/** The shadows with the quotas of GPUs under which their jobs wait. */
+async function underQuotas(
+  tx: Tx,
+  shadows: readonly LoneShadow[],
+  quotas: readonly GpuQuota[],
+  memory: QueueMemory,
+): Promise<readonly LoneShadow[]> {
+  if (quotas.length === 0) return shadows;
+  const waiting = shadows.filter(({ startedMs, totalMs }) => startedMs === null && totalMs === null);
+  const quotasOf = await memory.boundAtHome.quotasOf(
+    tx,
+    waiting.map(({ jobId }) => ({ id: jobId })),
+    quotas,
+  );
+  return shadows.map((shadow) => {
+    const keys = quotasOf.get(shadow.jobId);
+    return keys === undefined ? shadow : { ...shadow, quotas: keys };
+  });
 }
 
 interface Standings {
@@ -164,9 +190,10 @@ interface Standings {
     readonly credit_gpu_seconds: number;
     readonly as_of_ms: number;
   }[];
+  readonly gpuQuotas: readonly { readonly key: string; readonly gpus: number }[];
 }
 
-/** The database's clock, what labs pledged and what owners used lately, in one round trip. */
+/** The database's clock, what labs pledged, what owners used lately, and quotas of GPUs, in one round trip. */
 async function loadStandings(tx: Tx): Promise<Standings> {
   const row = await tx.row<Standings>(
     `SELECT ${msOf('clock_timestamp()')} AS "nowMs",
@@ -174,7 +201,9 @@ async function loadStandings(tx: Tx): Promise<Standings> {
         FROM scheduling.pledge) AS pledges,
        (SELECT coalesce(json_agg(json_build_object('owner', owner, 'gpu_seconds', gpu_seconds,
           'credit_gpu_seconds', credit_gpu_seconds, 'as_of_ms', ${msOf('as_of')})), '[]')
-        FROM scheduling.owner_usage) AS used`,
+        FROM scheduling.owner_usage) AS used,
+       (SELECT coalesce(json_agg(json_build_object('key', scope || '/' || subject, 'gpus', max_gpus_at_once)), '[]')
+        FROM scheduling.quota WHERE max_gpus_at_once IS NOT NULL) AS "gpuQuotas"`,
   );
   return present(row, 'an answer of one row');
 }

@@ -1,6 +1,8 @@
 import type { Tx } from '@beamtime/platform';
-import { gpusOfShape, headsOf, type WaitingShape } from '../domain/shape.js';
-import type { SnapshotCluster, SnapshotShadow, WaitingJob } from '../domain/snapshot.js';
+import { GpuRoom } from '../domain/quota.js';
+import { gpusOfShape, headsOf, markOf, type WaitingShape } from '../domain/shape.js';
+import type { GpuQuota, SnapshotCluster, SnapshotShadow, WaitingJob } from '../domain/snapshot.js';
+import { BoundJobs, isMisplaced, type ShapeOfOwner } from './bound-jobs.js';
 import { canLeave, msOf, type SnapshotColumns, snapshotColumns } from './snapshot-columns.js';
 
 /** Shapes looked at in one decision, shared among the owners; what is beyond has its turn in the next decisions. */
@@ -21,6 +23,11 @@ export class QueueMemory {
    */
   private younger = new Map<string, WaitingRow>();
   private older = new Map<string, WaitingRow>();
+  /** Of the jobs that the last decision read, and of those that only stand in the schedules of labs alone. */
+  readonly bound = new BoundJobs();
+  readonly boundAtHome = new BoundJobs();
+  /** Where jobs were met that are not marked with the quotas of GPUs under which they stand, see `regroupJobs`. */
+  misplaced: readonly ShapeOfOwner[] = [];
 
   rowOf(jobId: string): WaitingRow | undefined {
     return this.younger.get(jobId) ?? this.older.get(jobId);
@@ -43,7 +50,7 @@ export class QueueMemory {
 }
 
 /** Waiting, not backing off and not behind others: the words of the index `job_waiting`. */
-const isWaiting = `state = 'queued' AND retry_at IS NULL AND blocked_by = 0`;
+export const isWaiting = `state = 'queued' AND retry_at IS NULL AND blocked_by = 0`;
 const waitingColumns = `j.id, ${msOf('j.queued_at')} AS queued_ms, ${msOf('j.retry_at')} AS retry_ms,
   ${snapshotColumns}`;
 
@@ -54,8 +61,9 @@ interface WaitingRow extends SnapshotColumns {
 }
 
 /** A waiting job, without what stands elsewhere: its place in the schedule of its lab alone, and who declined it. */
-export type WaitingHead = Omit<WaitingJob, 'avoid' | 'shadow'> & {
+export type WaitingHead = Omit<WaitingJob, 'avoid' | 'shadow' | 'quotas'> & {
   avoid: string[];
+  quotas?: readonly string[];
   shadow?: SnapshotShadow;
 };
 
@@ -63,26 +71,32 @@ export type WaitingHead = Omit<WaitingJob, 'avoid' | 'shadow'> & {
  * The waiting jobs that a decision can depend on: of each owner the first few of each shape, as many as could start
  * with what is free. A gang that finds no room therefore never hides the small jobs behind it, and the cost follows
  * from the number of shapes, not from the length of the queue. Jobs that back off are not read; the sweep puts them
- * back when their time has come.
+ * back when their time has come. Jobs under quotas of GPUs are marked in their shapes: at the limit they hide nobody, and
+ * no more of them are read than could start.
  *
  * @param options.also jobs that are to be among them wherever they stand in the queue
  */
 export async function loadWaiting(
   tx: Tx,
   clusters: readonly SnapshotCluster[],
-  options: { readonly also?: readonly string[]; readonly memory?: QueueMemory | undefined } = {},
+  options: {
+    readonly also?: readonly string[];
+    readonly memory?: QueueMemory | undefined;
+    readonly quotas?: readonly GpuQuota[];
+  } = {},
 ): Promise<WaitingHead[]> {
-  const memory = options.memory ?? new QueueMemory();
-  const shapes = await waitingShapes(tx, memory.cursors);
+  const { memory = new QueueMemory(), quotas = [] } = options;
+  const shapes = withRoom(await waitingShapes(tx, memory.cursors), quotas);
   const free = freeGpusOf(clusters);
-  const heads = await headsIn(tx, shapes, headsOf(shapes, free.inAll, free.inOne));
+  const headsOfShapes = await headsIn(tx, shapes, headsOf(shapes, free.inAll, free.inOne));
+  const heads = headsOfShapes.flat();
   // Jobs that people ask about, and those that may be owed a place at home, wherever they stand.
   const rows = await rowsOf(tx, [...new Set([...heads, ...(options.also ?? [])])], memory);
   // The others may back off, and then they wait again otherwise.
   const isHead = new Set(heads);
   memory.keep(rows.filter((row) => isHead.has(row.id)));
   // Written out: a decision sees thousands, and copies by spreading cost more than reading them.
-  return rows.map((row) => ({
+  const found: WaitingHead[] = rows.map((row) => ({
     jobId: row.id,
     kind: row.kind,
     owner: row.owner,
@@ -98,13 +112,34 @@ export async function loadWaiting(
     retryAtMs: row.retry_ms,
     avoid: [],
   }));
+  const quotasOf = await memory.bound.quotasOf(tx, rows, quotas);
+  memory.misplaced = shapes.filter(({ shape }, at) => isMisplaced(shape, headsOfShapes[at] ?? [], quotasOf));
+  for (const head of quotasOf.size === 0 ? [] : found) {
+    const keys = quotasOf.get(head.jobId);
+    if (keys !== undefined) head.quotas = keys;
+  }
+  return found;
+}
+
+/** Of shapes that are marked with quotas of GPUs: what is left under these. */
+function withRoom(shapes: readonly ShapeFound[], quotas: readonly GpuQuota[]): readonly ShapeFound[] {
+  if (quotas.length === 0) return shapes;
+  const room = new GpuRoom(quotas);
+  return shapes.map((one) => {
+    const { quotaKeys } = markOf(one.shape);
+    return quotaKeys.length === 0 ? one : { ...one, roomGpus: room.of(quotaKeys) };
+  });
 }
 
 /**
  * The ids of so many first jobs of each shape; the first one came with the shape. Ids stand in the index alone, so that
  * the table is read only for those that are not remembered.
  */
-async function headsIn(tx: Tx, shapes: readonly ShapeFound[], counts: readonly number[]): Promise<string[]> {
+async function headsIn(
+  tx: Tx,
+  shapes: readonly ShapeFound[],
+  counts: readonly number[],
+): Promise<string[][]> {
   const more = shapes.flatMap(({ owner, shape }, at) => {
     const count = counts[at] ?? 0;
     return count > 1 ? [{ at, owner, shape, count }] : [];
@@ -125,7 +160,7 @@ async function headsIn(tx: Tx, shapes: readonly ShapeFound[], counts: readonly n
     );
     for (const { at, ids } of rows) heads[at] = ids;
   }
-  return heads.flat();
+  return heads;
 }
 
 /** In the order of `jobIds`, but for those that do not wait any more. */

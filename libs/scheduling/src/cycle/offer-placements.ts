@@ -1,6 +1,9 @@
 import { type Leadership, requireEpoch, type Tx } from '@beamtime/platform';
 import type { Placement } from '../domain/decide.js';
+import { GpuRoom } from '../domain/quota.js';
 import { appendHistoryAll } from '../postgres/job-records.js';
+import { lockGpuQuotas } from '../quotas/gpus-in-use.js';
+import { enterKnown } from './enter-shadows.js';
 
 interface OfferedRow {
   job_id: string;
@@ -11,7 +14,8 @@ interface OfferedRow {
 /**
  * Makes the next attempt of each placed job that still waits, for clusters that are still active: a compare-and-set,
  * so a late decision does no harm, and a former leader changes nothing. Three statements, however many offers; the
- * jobs are locked in the order of their ids, as everyone locks several. Answers what was offered.
+ * jobs are locked in the order of their ids, as everyone locks several. Where jobs stand under quotas of GPUs, those are
+ * looked at again first, under their locks. Answers what was offered.
  */
 export async function offerPlacements(
   tx: Tx,
@@ -21,6 +25,7 @@ export async function offerPlacements(
 ): Promise<OfferedRow[]> {
   if (placements.length === 0) return [];
   await requireEpoch(tx, leadership);
+  const granted = await withinQuotas(tx, placements);
   const offered = await tx.rows<OfferedRow>(
     `WITH wish AS (
        SELECT w.job_id, w.cluster_id FROM unnest($1::text[], $2::text[]) AS w (job_id, cluster_id)
@@ -40,7 +45,12 @@ export async function offerPlacements(
      INSERT INTO scheduling.attempt (job_id, number, cluster_id, gpus, owner, offer_expires_at, resumed_from_step)
      SELECT id, attempts, cluster_id, gpus, owner, now() + $3 * interval '1 millisecond', resumable_step FROM started
      RETURNING job_id, number, cluster_id`,
-    [placements.map((p) => p.jobId), placements.map((p) => p.clusterId), offerTtlMs],
+    [granted.map((p) => p.jobId), granted.map((p) => p.clusterId), offerTtlMs],
+  );
+  // What stands under a quota of GPUs has its place in the schedule of its lab from when it starts.
+  await enterKnown(
+    tx,
+    granted.filter(({ quotas }) => quotas !== undefined).map(({ jobId }) => jobId),
   );
   const actor = `scheduler/${leadership.epoch}`;
   await appendHistoryAll(
@@ -59,4 +69,25 @@ export async function offerPlacements(
     ]),
   );
   return offered;
+}
+
+/**
+ * Without those that would pass a quota of GPUs, should another decision, or a change of the quota, have come between:
+ * whoever makes live attempts under a quota holds its lock until they are there. Costs nothing where there is none.
+ */
+async function withinQuotas(tx: Tx, placements: readonly Placement[]): Promise<readonly Placement[]> {
+  const keys = new Set(placements.flatMap(({ quotas }) => quotas ?? []));
+  if (keys.size === 0) return placements;
+  // Jobs come before quotas in the order of locks, as in submissions.
+  const waiting = await tx.rows<{ id: string; gpus: number }>(
+    `SELECT id, gpus FROM scheduling.job WHERE id = ANY ($1) AND state = 'queued' AND cancel_requested_at IS NULL
+       AND blocked_by = 0 ORDER BY id FOR UPDATE`,
+    [placements.map(({ jobId }) => jobId)],
+  );
+  const gpusOf = new Map(waiting.map(({ id, gpus }) => [id, gpus]));
+  const room = new GpuRoom(await lockGpuQuotas(tx, [...keys]));
+  return placements.filter(({ jobId, quotas = [] }) => {
+    const gpus = gpusOf.get(jobId);
+    return gpus !== undefined && room.take(quotas, gpus);
+  });
 }

@@ -9,6 +9,7 @@ import { loadSnapshot } from './load-snapshot.js';
 import { QueueMemory } from './load-waiting.js';
 import { offerPlacements } from './offer-placements.js';
 import { preemptAttempts } from './preempt-attempts.js';
+import { regroupJobs } from './regroup-jobs.js';
 import { Sweep } from './sweep.js';
 
 /** Placements applied in one transaction: short locks, few commits. */
@@ -39,7 +40,10 @@ export class RunCycle {
     @Inject(SHARES_POLICY) private readonly policy: SharesPolicy,
   ) {}
 
-  async run(leadership: Leadership): Promise<Decisions & { readonly tookMs: CycleTimes }> {
+  /** Answers what it decided, and how many waiting jobs it marked since quotas of GPUs have changed. */
+  async run(
+    leadership: Leadership,
+  ): Promise<Decisions & { readonly tookMs: CycleTimes; readonly regrouped: number }> {
     const lap = stopwatch();
     await this.sweep.run(leadership);
     if (this.memoryOfEpoch !== leadership.epoch) {
@@ -56,7 +60,14 @@ export class RunCycle {
       await this.apply(leadership, decisions.place.slice(at, at + placementsPerTransaction));
     }
     await this.preempt(leadership, decisions);
-    return { ...decisions, tookMs: { sweep, load, decide: decided, apply: lap() } };
+    const regrouped = await this.regroup(leadership);
+    return { ...decisions, regrouped, tookMs: { sweep, load, decide: decided, apply: lap() } };
+  }
+
+  private async regroup(leadership: Leadership): Promise<number> {
+    const { misplaced } = this.memory;
+    if (misplaced.length === 0) return 0;
+    return this.transactor.do((tx) => regroupJobs(tx, leadership, misplaced));
   }
 
   private async preempt(leadership: Leadership, { preempt, shadow }: Decisions): Promise<void> {

@@ -72,14 +72,14 @@ export class Scheduler implements OnApplicationBootstrap, OnApplicationShutdown 
 
   private async work(leadership: Leadership): Promise<{ close(): Promise<void> }> {
     const listener: KnockListener = this.knocks.listen('schedule', cycleEveryMs, async () => {
-      const placed = await this.turn(leadership);
-      // A decision sees the first few of each shape: where some have started, those behind them may as well.
-      if (placed > 0) listener.wake();
+      const moved = await this.turn(leadership);
+      // A decision sees the first few of each shape: where some have gone, those behind them may start as well.
+      if (moved > 0) listener.wake();
     });
     return Promise.resolve({ close: () => listener.close() });
   }
 
-  /** Answers how many jobs were placed. */
+  /** Answers how many jobs were placed, or moved out of the way of others. */
   private async turn(leadership: Leadership): Promise<number> {
     const restMs = this.lastBeganMs + cycleSpacingMs - performance.now();
     if (restMs > 0) await new Promise((resolve) => setTimeout(resolve, restMs));
@@ -91,7 +91,7 @@ export class Scheduler implements OnApplicationBootstrap, OnApplicationShutdown 
       for (const [part, ms] of Object.entries(decisions.tookMs)) {
         this.partSeconds.observe({ part }, ms / 1_000);
       }
-      return decisions.place.length;
+      return decisions.place.length + decisions.regrouped;
     } catch (error) {
       // Another leader was elected: its writes stand, ours changed nothing.
       if (!(error instanceof NotLeader)) throw error;

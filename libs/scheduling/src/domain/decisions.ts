@@ -3,6 +3,8 @@ import type { NodeShare } from './snapshot.js';
 export interface Placement {
   readonly jobId: string;
   readonly clusterId: string;
+  /** Keys of the quotas of GPUs under which the job stands; absent: none. */
+  readonly quotas?: readonly string[];
   /** Which GPUs of which nodes, where the cluster reports its nodes. */
   readonly nodes?: readonly NodeShare[];
 }
@@ -27,6 +29,8 @@ export interface ShadowMove {
   readonly clusterId: string | null;
   readonly startedMs: number | null;
   readonly servedMs: number;
+  /** It had no place there before: under a quota of GPUs it has one only from when it starts. */
+  readonly enters?: boolean;
 }
 
 export interface Decisions {

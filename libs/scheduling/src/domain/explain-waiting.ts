@@ -2,13 +2,15 @@ import { judgeNow, type Verdict, whyNever } from './judge-cluster.js';
 import { beamtime, type SharesPolicy } from './policy.js';
 import { decideIn, Scene } from './shares/decide-by-shares.js';
 import { isBefore } from './shares/move-by-shares.js';
-import type { ClusterNow, JobNow } from './shares/state.js';
+import { isCapped, isKeptFromIt, lacksRoom } from './shares/quota-room.js';
+import type { Cap, ClusterNow, JobNow } from './shares/state.js';
 import type { Snapshot } from './snapshot.js';
 
 export type WaitCode =
   | 'capacity'
   | 'share'
   | 'reserved'
+  | 'quota'
   | 'cluster-unavailable'
   | 'cluster-policy'
   | 'retry-later'
@@ -60,7 +62,7 @@ export function explainWaiting(
     clusters: verdicts.map(({ cluster, verdict }) => ({
       clusterId: cluster.info.clusterId,
       name: cluster.info.name,
-      says: saysOf(cluster, verdict),
+      says: saysOf(cluster, verdict, job),
     })),
     ...reasonOf(
       snapshot,
@@ -79,13 +81,58 @@ function hadSoFar(job: JobNow): string {
   return `; it has had ${gpuHours.toFixed(1)} GPU-hours, and jobs that have had less go first`;
 }
 
-function saysOf(cluster: ClusterNow, verdict: Verdict): string {
+function saysOf(cluster: ClusterNow, verdict: Verdict, job: JobNow): string {
   if (verdict.fits !== 'now') {
     if (verdict.fits === 'later' && verdict.code === 'capacity' && cluster.leavingGpus > 0)
       return `${verdict.says}; ${cluster.leavingGpus} more are being vacated`;
     return verdict.says;
   }
+  if (isCapped(job)) return 'it has room';
   return 'it is kept free for a job that has waited longer';
+}
+
+const gpusSaid = (gpus: number): string => (gpus === 1 ? '1 GPU' : `${gpus} GPUs`);
+
+/** The quota of GPUs that keeps a job from starting, if one does: how much of it is used, and by what. */
+function quotaReason(snapshot: Snapshot, job: JobNow): Reason | undefined {
+  const { caps } = job.shape;
+  const small = caps.find(({ gpus }) => gpus < job.gpus);
+  if (small !== undefined) {
+    return {
+      code: 'quota',
+      detail: `${quotaSaid(small)}; it asks for ${job.gpus}`,
+      change: `Nothing becomes free for it: the secretariat has to raise the quota to ${job.gpus} or more; otherwise cancel it and ask for less`,
+    };
+  }
+  const cap = caps.find((one) => lacksRoom(one, job)) ?? caps.find((one) => isKeptFromIt(one, job));
+  if (cap === undefined) return undefined;
+  const used = (snapshot.quotas ?? []).find(({ key }) => key === cap.key)?.usedGpus ?? 0;
+  const head = `${quotaSaid(cap)}: running jobs hold ${used}, and it asks for ${job.gpus}`;
+  const orRaise = 'or when the secretariat raises the quota';
+  const lacking = used + job.gpus - cap.gpus;
+  if (lacking > 0) {
+    return {
+      code: 'quota',
+      detail: head,
+      change: `It may start when jobs under the quota have given back ${gpusSaid(lacking)}, ${orRaise}`,
+    };
+  }
+  if (cap.keptFor !== null && isKeptFromIt(cap, job)) {
+    return {
+      code: 'quota',
+      detail: `${head}; what is left is kept for ${cap.keptFor.jobId}, which has waited longer and needs ${cap.keptFor.gpus}`,
+      change: `It may start after that job, ${orRaise}`,
+    };
+  }
+  return {
+    code: 'quota',
+    detail: `${head}; what is left goes to jobs under it whose turn is earlier`,
+    change: `It may start when those have given it back, ${orRaise}`,
+  };
+}
+
+function quotaSaid({ key, gpus }: Cap): string {
+  return `The quota of the ${key.replace('/', ' ')} is ${gpusSaid(gpus)} at the same time`;
 }
 
 function reasonOf(
@@ -111,6 +158,8 @@ function reasonOf(
       change: 'Ask for less, or have a cluster join that has it; cancel it otherwise',
     };
   }
+  const quota = quotaReason(snapshot, job);
+  if (quota !== undefined) return quota;
   const codes = new Set(verdicts.flatMap((v) => (v.fits === 'later' ? [v.code] : [])));
   if (verdicts.some((v) => v.fits === 'now')) {
     return {

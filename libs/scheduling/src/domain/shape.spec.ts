@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { judgeForEver } from './judge-cluster.js';
-import { gpusOfShape, headsLeast, headsOf, shapeOf } from './shape.js';
+import { gpusOfShape, headsLeast, headsOf, markedShape, markOf, shapeOf } from './shape.js';
 import type { JobKind, SnapshotCluster } from './snapshot.js';
 
 const kinds: JobKind[] = ['train', 'serve', 'infer', 'capture', 'evaluate'];
@@ -81,5 +81,33 @@ describe('jobs of one shape and owner', () => {
     // Where there is no room for any of them, each of many still has one seen, and each of a few as many as otherwise.
     expect(new Set(headsOf(many, 100, 0))).toEqual(new Set([1]));
     expect(headsOf([shape, { ...shape, gpus: 8 }], 12, 6)).toEqual([headsLeast + 3, headsLeast]);
+  });
+});
+
+describe('a shape that is marked with quotas of GPUs', () => {
+  const keys = fc.subarray(['lab/lab_a', 'person/per_a', 'project/sui_a', 'project/stu_a']);
+  // People may write anything as a type of GPU, also what looks like a mark.
+  const odd = fc.oneof(
+    fc.constantFrom('x under lab/lab_a', ' under ', 'a under person/p+lab/b', 'under'),
+    fc.string({ minLength: 1, maxLength: 60 }),
+  );
+
+  it('is the same shape for other quotas, and names those that it was marked with last', () => {
+    fc.assert(
+      fc.property(request, odd, keys, keys, (job, gpuType, first, second) => {
+        const shape = shapeOf({ ...job, gpuType });
+        const marked = markedShape(markedShape(shape, first), second);
+        expect(markOf(marked)).toEqual({ bare: shape, quotaKeys: [...second].sort() });
+        expect(markedShape(marked, [])).toBe(shape);
+        expect(gpusOfShape(marked)).toBe(job.gpus);
+      }),
+    );
+  });
+
+  it('has as many first jobs read as could start under its quotas, and one at least', () => {
+    const shape = { owner: 'lab_a', shape: 'x', gpus: 2 };
+    expect(headsOf([{ ...shape, roomGpus: 4 }], 1_000)).toEqual([headsLeast + 2]);
+    expect(headsOf([{ ...shape, roomGpus: 1 }, shape], 1_000)).toEqual([headsLeast, headsLeast + 500]);
+    expect(headsOf([{ ...shape, roomGpus: -7 }], 1_000)).toEqual([headsLeast]);
   });
 });

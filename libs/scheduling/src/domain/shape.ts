@@ -23,11 +23,34 @@ export function gpusOfShape(shape: string): number {
   return Number(shape.split('/', 2)[1]);
 }
 
+const under = ' under ';
+/** Without a `/` in an id: what people wrote as a type of GPU, which others follow by a `/`, is never taken for a mark. */
+const keysPattern = /^(?:lab|person|project)\/[^/+]+(?:\+(?:lab|person|project)\/[^/+]+)*$/;
+
+/**
+ * The shape of a job that stands under these quotas of GPUs, whatever it was marked with before. Jobs at such a limit
+ * thereby have heads of their own, and neither hide others behind them nor have to be gone through.
+ */
+export function markedShape(shape: string, quotaKeys: readonly string[]): string {
+  const { bare } = markOf(shape);
+  return quotaKeys.length === 0 ? bare : `${bare}${under}${[...quotaKeys].sort().join('+')}`;
+}
+
+/** A shape without its mark, and the quotas of GPUs that the mark names. */
+export function markOf(shape: string): { readonly bare: string; readonly quotaKeys: readonly string[] } {
+  const at = shape.lastIndexOf(under);
+  const keys = at < 0 ? '' : shape.slice(at + under.length);
+  if (!keysPattern.test(keys)) return { bare: shape, quotaKeys: [] };
+  return { bare: shape.slice(0, at), quotaKeys: keys.split('+') };
+}
+
 /** A shape that some waiting job has. */
 export interface WaitingShape {
   readonly owner: string;
   readonly shape: string;
   readonly gpus: number;
+  /** GPUs left under the quotas that its mark names; absent: it names none. */
+  readonly roomGpus?: number;
 }
 
 /** First jobs read of a shape, however little is free: some may be declined, or gone when their offers are made. */
@@ -52,9 +75,9 @@ export function headsOf(
   const count = Math.max(1, shapes.length);
   const most = Math.max(headsLeast, Math.min(headsMost, Math.floor(headsInAll / count)));
   const withoutRoom = Math.max(1, Math.min(headsLeast, Math.floor(headsWithoutRoomInAll / count)));
-  return shapes.map(({ gpus }) =>
-    gpus > freeInOneCluster
+  return shapes.map(({ gpus, roomGpus = Number.POSITIVE_INFINITY }) =>
+    gpus > Math.min(freeInOneCluster, roomGpus)
       ? withoutRoom
-      : Math.min(most, headsLeast + Math.floor(Math.max(0, freeGpus) / gpus)),
+      : Math.min(most, headsLeast + Math.floor(Math.max(0, Math.min(freeGpus, roomGpus)) / gpus)),
   );
 }

@@ -98,6 +98,8 @@ export interface LoneShadow extends SnapshotShadow {
   readonly submittedMs: number;
   /** What it really took, ms; null while it has not ended. */
   readonly totalMs: number | null;
+  /** Keys of the snapshot's quotas under which it stands; absent: none. */
+  readonly quotas?: readonly string[];
 }
 
 export interface RunningJob extends JobRequest {
@@ -135,6 +137,16 @@ export interface WaitingJob extends JobRequest {
   readonly retryAtMs: number | null;
   /** Clusters that declined it lately. */
   readonly avoid: readonly string[];
+  /** Keys of the snapshot's quotas under which it stands; absent: none. */
+  readonly quotas?: readonly string[];
+}
+
+/** How many GPUs the running jobs of a lab, a person or a project may hold at the same time. */
+export interface GpuQuota {
+  readonly key: string;
+  readonly gpus: number;
+  /** GPUs of the live attempts under it; more than `gpus` when it was lowered. */
+  readonly usedGpus: number;
 }
 
 export interface OwnerUse {
@@ -154,4 +166,6 @@ export interface Snapshot {
   readonly owners: readonly OwnerUse[];
   /** Absent: none. */
   readonly loneShadows?: readonly LoneShadow[];
+  /** Quotas of GPUs; absent: none. */
+  readonly quotas?: readonly GpuQuota[];
 }

@@ -14,8 +14,8 @@ import { enterShadows } from '../cycle/enter-shadows.js';
 import { QueueLimit } from '../cycle/queue-depth.js';
 import { type Following, followOthers } from '../domain/follow-others.js';
 import { gpuSecondsBound } from '../domain/gpu-seconds.js';
-import { type Quota, quotaKeysOf } from '../domain/quota.js';
-import { shapeOf } from '../domain/shape.js';
+import { type Exceeded, quotaKeysOf } from '../domain/quota.js';
+import { markedShape, shapeOf } from '../domain/shape.js';
 import { consortium, type JobKind, type JobRequest, type Owner } from '../domain/snapshot.js';
 import { follow, lockFollowed } from '../follow/lock-followed.js';
 import { GroupCommit } from '../group-commit.js';
@@ -77,6 +77,8 @@ type Submitted = Result<SubmittedJob, Refused>;
 interface Accepted extends Submission {
   readonly gpuSeconds: number;
   readonly follows: Extract<Following, { kind: 'follows' }>;
+  /** Keys of the quotas of GPUs under which it stands. */
+  readonly gpuQuotas: readonly string[];
 }
 interface Submission {
   readonly jobId: JobId;
@@ -151,9 +153,9 @@ export class SubmitJob {
         answers.push(err(justTrained()));
         continue;
       }
-      const quota = quotas.exceededBy(job);
-      if (quota !== undefined) {
-        answers.push(err(quotaExceeded(quota)));
+      const exceeded = quotas.exceededBy(job, job.resources.gpus);
+      if (exceeded !== undefined) {
+        answers.push(err(quotaExceeded(exceeded, job.resources.gpus)));
         continue;
       }
       const bound = gpuSecondsBound(job.resources.gpus, job.resources.maxSeconds);
@@ -168,7 +170,7 @@ export class SubmitJob {
       for (const key of keys) known.set(key, jobId);
       room -= 1;
       quotas.take(job);
-      fresh.push({ ...submission, gpuSeconds, follows });
+      fresh.push({ ...submission, gpuSeconds, follows, gpuQuotas: quotas.gpuQuotasOf(job) });
       answers.push(ok({ jobId, created: true }));
     }
     await insertJobs(tx, fresh);
@@ -191,10 +193,19 @@ function refusePast({ deadlineMs }: JobSubmission, nowMs: number): Refused | und
   );
 }
 
-function quotaExceeded({ scope, subject, maxUnfinishedJobs }: Quota): Refused {
+function quotaExceeded({ quota, by }: Exceeded, gpus: number): Refused {
+  const { scope, subject, maxUnfinishedJobs, maxGpusAtOnce } = quota;
+  const whose = `The quota of the ${scope} ${subject}`;
+  if (by === 'gpus') {
+    return problem(
+      'scheduling.quota-exceeded',
+      `${whose}: ${maxGpusAtOnce} GPUs at the same time, and this job alone asks for ${gpus}; ask for fewer`,
+      { scope, subject, maxGpusAtOnce, gpus },
+    );
+  }
   return problem(
     'scheduling.quota-exceeded',
-    `The quota of the ${scope} ${subject}: ${maxUnfinishedJobs} unfinished jobs at the same time; submit again when one has ended`,
+    `${whose}: ${maxUnfinishedJobs} unfinished jobs at the same time; submit again when one has ended`,
     { scope, subject, maxUnfinishedJobs },
   );
 }
@@ -282,7 +293,7 @@ async function findKnown(tx: Tx, submissions: readonly Submission[]): Promise<Ma
 
 async function insertJobs(tx: Tx, submissions: readonly Accepted[]): Promise<void> {
   if (submissions.length === 0) return;
-  const rows = submissions.map(({ jobId, job, gpuSeconds, follows }) => {
+  const rows = submissions.map(({ jobId, job, gpuSeconds, follows, gpuQuotas }) => {
     const request = requestOf(job);
     return {
       id: jobId,
@@ -301,7 +312,7 @@ async function insertJobs(tx: Tx, submissions: readonly Accepted[]): Promise<voi
       max_seconds: request.maxSeconds,
       checkpointable: job.resources.checkpoint,
       priority: job.priority,
-      shape: shapeOf(request),
+      shape: markedShape(shapeOf(request), gpuQuotas),
       attempt_limit: job.attemptLimit,
       request_key: job.requestKey,
       account: job.account,
@@ -330,7 +341,7 @@ async function insertJobs(tx: Tx, submissions: readonly Accepted[]): Promise<voi
     tx,
     rows
       .filter((row) => row.blocked_by === 0)
-      .map(({ id, kind, owner, gpus }) => ({ jobId: id, kind, owner, gpus })),
+      .map(({ id, kind, owner, gpus, shape }) => ({ jobId: id, kind, owner, gpus, shape })),
   );
   await appendHistoryAll(
     tx,

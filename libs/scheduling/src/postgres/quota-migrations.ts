@@ -1,6 +1,6 @@
 import { sqlMigration } from '@beamtime/platform';
 
-/** Quotas of unfinished jobs, and by what they are counted. */
+/** Quotas of unfinished jobs and by what they are counted, and quotas of GPUs. */
 export const quotaMigrations = [
   sqlMigration(
     'scheduling-0027-quotas',
@@ -22,6 +22,16 @@ export const quotaMigrations = [
       WHERE state IN ('queued', 'running') AND suite_id IS NOT NULL;
     CREATE INDEX job_unfinished_of_study ON scheduling.job (study_id)
       WHERE state IN ('queued', 'running') AND study_id IS NOT NULL;
+    `,
+  ),
+  sqlMigration(
+    'scheduling-0032-gpu-quotas',
+    1_795_000_040_032,
+    `
+    ALTER TABLE scheduling.quota ALTER COLUMN max_unfinished_jobs DROP NOT NULL,
+      ADD COLUMN max_gpus_at_once integer,
+      ADD CONSTRAINT quota_gpus_not_negative CHECK (max_gpus_at_once >= 0),
+      ADD CONSTRAINT quota_of_something CHECK (max_unfinished_jobs IS NOT NULL OR max_gpus_at_once IS NOT NULL);
     `,
   ),
 ];

@@ -1,6 +1,7 @@
 import type { QuotaView } from '@beamtime/contracts';
 import type { Tx } from '@beamtime/platform';
-import { type Quota, QuotaRoom, type QuotaScope, quotaKey } from '../domain/quota.js';
+import { type Quota, QuotaRoom, type QuotaScope, quotaKey, quotaOfKey } from '../domain/quota.js';
+import { gpusInUse } from './gpus-in-use.js';
 
 /** The columns by which jobs belong to what a quota binds; each has a partial index of unfinished jobs. */
 const columnsOf: Readonly<Record<QuotaScope, readonly string[]>> = {
@@ -8,6 +9,8 @@ const columnsOf: Readonly<Record<QuotaScope, readonly string[]>> = {
   person: ['submitted_by'],
   project: ['suite_id', 'study_id'],
 };
+
+const quotaColumns = `scope, subject, max_unfinished_jobs AS "maxUnfinishedJobs", max_gpus_at_once AS "maxGpusAtOnce"`;
 
 /** How many jobs are queued or running under each of these, by `quotaKey`. */
 async function countUnfinished(tx: Tx, quotas: readonly Quota[]): Promise<Map<string, number>> {
@@ -28,17 +31,28 @@ async function countUnfinished(tx: Tx, quotas: readonly Quota[]): Promise<Map<st
 }
 
 /**
- * The quotas that bind submissions, with what is left of them. They are locked until the submissions are written, so
- * that two processes do not both take the last place; where there is no quota nobody waits.
+ * The quotas that bind submissions, with what is left of them. Those of unfinished jobs are locked until the
+ * submissions are written, so that two processes do not both take the last place; where there is none nobody waits,
+ * and nobody counts.
  */
 export async function lockQuotas(tx: Tx, keys: readonly string[]): Promise<QuotaRoom> {
+  const subjects = keys.map(quotaOfKey);
   const quotas = await tx.rows<Quota>(
-    `SELECT scope, subject, max_unfinished_jobs AS "maxUnfinishedJobs" FROM scheduling.quota
-     WHERE (scope, subject) IN (SELECT * FROM unnest($1::text[], $2::text[])) ORDER BY scope, subject FOR UPDATE`,
-    [keys.map((key) => key.slice(0, key.indexOf('/'))), keys.map((key) => key.slice(key.indexOf('/') + 1))],
+    `WITH wanted AS (SELECT * FROM unnest($1::text[], $2::text[]) AS w (scope, subject)), counted AS MATERIALIZED (
+       SELECT ${quotaColumns} FROM scheduling.quota
+       WHERE (scope, subject) IN (SELECT * FROM wanted) AND max_unfinished_jobs IS NOT NULL
+       ORDER BY scope, subject FOR UPDATE
+     )
+     SELECT * FROM counted
+     UNION ALL SELECT ${quotaColumns} FROM scheduling.quota
+     WHERE (scope, subject) IN (SELECT * FROM wanted) AND max_unfinished_jobs IS NULL`,
+    [subjects.map(({ scope }) => scope), subjects.map(({ subject }) => subject)],
   );
   if (quotas.length === 0) return new QuotaRoom([]);
-  const counts = await countUnfinished(tx, quotas);
+  const counts = await countUnfinished(
+    tx,
+    quotas.filter(({ maxUnfinishedJobs }) => maxUnfinishedJobs !== null),
+  );
   return new QuotaRoom(
     quotas.map((quota) => ({ ...quota, unfinishedJobs: counts.get(quotaKey(quota)) ?? 0 })),
   );
@@ -47,13 +61,14 @@ export async function lockQuotas(tx: Tx, keys: readonly string[]): Promise<Quota
 /** All quotas, for people. */
 export async function readQuotas(tx: Tx): Promise<QuotaView[]> {
   const rows = await tx.rows<Quota & { setBy: QuotaView['setBy']; setAt: Date }>(
-    `SELECT scope, subject, max_unfinished_jobs AS "maxUnfinishedJobs", set_by AS "setBy", set_at AS "setAt"
-     FROM scheduling.quota ORDER BY scope, subject`,
+    `SELECT ${quotaColumns}, set_by AS "setBy", set_at AS "setAt" FROM scheduling.quota ORDER BY scope, subject`,
   );
   const counts = await countUnfinished(tx, rows);
+  const gpus = await gpusInUse(tx, rows.map(quotaKey));
   return rows.map((row) => ({
     ...row,
     setAt: row.setAt.toISOString(),
     unfinishedJobs: counts.get(quotaKey(row)) ?? 0,
+    gpusInUse: gpus.get(quotaKey(row)) ?? 0,
   }));
 }

@@ -1,5 +1,6 @@
-import type { Decisions, ShadowMove } from '../decisions.js';
+import type { Decisions, Placement, ShadowMove } from '../decisions.js';
 import type { SharesPolicy } from '../policy.js';
+import { GpuRoom } from '../quota.js';
 import type { JobRequest, RunningJob, Snapshot, SnapshotShadow, WaitingJob } from '../snapshot.js';
 import { type Moves, moveByShares } from './move-by-shares.js';
 import { Situation } from './situation.js';
@@ -27,7 +28,7 @@ export function decideIn(
     situation,
     moves,
     decisions: {
-      place: moves.start.map((job) => ({ jobId: job.jobId, clusterId: job.cluster?.info.clusterId ?? '' })),
+      place: moves.start.map(placementOf),
       preempt: moves.leave.map(({ job, forJob, owed }) => ({
         jobId: job.jobId,
         attempt: job.attempt,
@@ -41,7 +42,24 @@ export function decideIn(
   };
 }
 
+function placementOf({ jobId, cluster, shape: { caps } }: JobNow): Placement {
+  const clusterId = cluster?.info.clusterId ?? '';
+  return caps.length === 0 ? { jobId, clusterId } : { jobId, clusterId, quotas: caps.map(({ key }) => key) };
+}
+
 const nowhere = { ended: true, clusterId: null, startedMs: null, servedMs: 0 };
+
+/** Where a new job would stand in the schedule of its lab. */
+const atTheEnd: SnapshotShadow = { clusterId: null, startedMs: null, servedMs: 0 };
+
+/** A job on its way into the schedule of its lab. */
+interface Entering {
+  readonly job: JobNow | null;
+  readonly shadow: ShadowJob;
+  readonly owner: string;
+  /** It waits under these quotas of GPUs; empty where none of them holds it back there. */
+  readonly quotas: readonly string[];
+}
 
 /** A snapshot as a situation. */
 export class Scene {
@@ -50,59 +68,91 @@ export class Scene {
   private readonly moved = new Set<ShadowJob>();
   /** Jobs that wait or run and have no place in the shadow of their lab. */
   private readonly homeless: string[] = [];
+  /** Jobs under quotas of GPUs that have none so far, and get one when they start there. */
+  private readonly entering = new Set<ShadowJob>();
+  /** Jobs that stopped in the shadow of their lab, since a quota of GPUs keeps them from running. */
+  private readonly stopped: ShadowMove[] = [];
 
   constructor(
     snapshot: Snapshot,
     private readonly nowMs: number,
     policy: SharesPolicy,
   ) {
-    const situation = new Situation(snapshot.clusters, snapshot.owners, policy, nowMs);
+    const { clusters, owners, quotas = [] } = snapshot;
+    const situation = new Situation(clusters, owners, policy, nowMs, quotas);
     this.situation = situation;
-    const shadows: { job: JobNow | null; shadow: ShadowJob; owner: string }[] = [];
-    const shadowOf = (job: JobNow, at: SnapshotShadow | undefined): void => {
-      if (at === undefined || !policy.guarantee) return;
-      shadows.push({
-        job,
-        shadow: this.shadowJob(job.jobId, job.shape.request, job.submittedMs, at, null),
-        owner: job.shape.request.owner,
-      });
-    };
+    const shadows: Entering[] = [];
     for (const cluster of situation.clusters) {
       for (const running of cluster.info.running ?? []) {
         const job = this.jobOf(running);
         situation.occupy(job, cluster);
-        shadowOf(job, running.shadow);
+        if (running.shadow !== undefined) shadows.push(this.enteringOf(job, running.shadow, []));
       }
     }
     for (const waiting of [...snapshot.waiting].sort((a, b) => (a.jobId < b.jobId ? -1 : 1))) {
       const job = this.jobOf(waiting);
       situation.wait(job);
-      shadowOf(job, waiting.shadow);
+      const keys = job.shape.caps.map(({ key }) => key);
+      if (waiting.shadow !== undefined) shadows.push(this.enteringOf(job, waiting.shadow, keys));
+      else if (keys.length > 0) {
+        const one = this.enteringOf(job, atTheEnd, keys);
+        this.entering.add(one.shadow);
+        shadows.push(one);
+      }
     }
-    for (const lone of policy.guarantee ? (snapshot.loneShadows ?? []) : []) {
+    for (const lone of snapshot.loneShadows ?? []) {
       const shadow = this.shadowJob(lone.jobId, lone, lone.submittedMs, lone, lone.totalMs);
-      shadows.push({ job: null, shadow, owner: lone.owner });
+      shadows.push({ job: null, shadow, owner: lone.owner, quotas: lone.quotas ?? [] });
     }
+    if (!policy.guarantee) return;
     situation.onShadow = (shadow) => this.moved.add(shadow);
+    this.fillShadows(shadows, new GpuRoom(quotas));
+  }
+
+  private enteringOf(job: JobNow, at: SnapshotShadow, quotas: readonly string[]): Entering {
+    const { request } = job.shape;
+    const shadow = this.shadowJob(job.jobId, request, job.submittedMs, at, null);
+    return { job, shadow, owner: request.owner, quotas };
+  }
+
+  /** @param room what quotas leave to those that wait: a lab alone would stand under them, too */
+  private fillShadows(shadows: readonly Entering[], room: GpuRoom): void {
+    const { situation, nowMs } = this;
     // What runs there takes its place first, then the queue in its order.
-    shadows.sort(
+    const inOrder = [...shadows].sort(
       (a, b) =>
         Number(a.shadow.startedMs === null) - Number(b.shadow.startedMs === null) ||
         a.shadow.queuedMs - b.shadow.queuedMs ||
         (a.shadow.jobId < b.shadow.jobId ? -1 : 1),
     );
-    for (const { job, shadow, owner } of shadows) {
+    for (const { job, shadow, owner, quotas } of inOrder) {
+      // Where no decision looks it has no turn; it comes again when it has one.
+      const heldBack = quotas.length > 0 && (job === null || room.of(quotas) < shadow.gpus);
+      if (heldBack) {
+        this.holdBack(shadow);
+        continue;
+      }
       const has =
         job === null
           ? situation.shadows.addEnded(situation.ownerOf(owner), shadow, nowMs)
           : situation.shadow(job, shadow, nowMs);
-      if (!has) this.homeless.push(shadow.jobId);
+      if (has) room.take(quotas, shadow.gpus);
+      else if (!this.entering.has(shadow)) this.homeless.push(shadow.jobId);
     }
+  }
+
+  /** A quota keeps the job from running: at home, too, it would not run, nor stand before others. */
+  private holdBack(shadow: ShadowJob): void {
+    const { jobId, startedMs, servedMs } = shadow;
+    if (startedMs !== null) {
+      const had = servedMs + Math.max(0, this.nowMs - startedMs);
+      this.stopped.push({ jobId, ended: false, clusterId: null, startedMs: null, servedMs: had });
+    } else if (servedMs === 0 && !this.entering.has(shadow)) this.homeless.push(jobId);
   }
 
   private jobOf(from: WaitingJob | RunningJob): JobNow {
     const runs = 'attempt' in from;
-    const shape = this.situation.shapeOf(from);
+    const shape = this.situation.shapeOf(from, runs ? [] : from.quotas);
     const job: JobNow = {
       jobId: from.jobId,
       index: this.jobs.size,
@@ -163,8 +213,15 @@ export class Scene {
   /** What is to be written of the shadows. */
   shadowMoves(): ShadowMove[] {
     const moves: ShadowMove[] = this.homeless.map((jobId) => ({ ...nowhere, jobId }));
-    for (const { jobId, ended, clusterId, startedMs, servedMs } of this.moved)
-      moves.push(ended ? { ...nowhere, jobId } : { jobId, ended, clusterId, startedMs, servedMs });
+    moves.push(...this.stopped);
+    for (const shadow of this.moved) {
+      const { jobId, ended, clusterId, startedMs, servedMs } = shadow;
+      if (ended) moves.push({ ...nowhere, jobId });
+      else {
+        const enters = this.entering.has(shadow);
+        moves.push({ jobId, ended, clusterId, startedMs, servedMs, ...(enters && { enters }) });
+      }
+    }
     return moves;
   }
 }

@@ -1,4 +1,5 @@
 import { OwnerTurns } from './owner-turns.js';
+import { isCapped, keepRoom, takeRoom } from './quota-room.js';
 import type { MayAsk } from './running-jobs.js';
 import { debtMsOf } from './shadows.js';
 import type { Situation } from './situation.js';
@@ -30,6 +31,8 @@ const everyLevel = -1;
  *    NSDI'19): turns go to the owner that runs least for what it is entitled to, among equals to the one with more
  *    credit. Whoever finds no room may ask jobs of worse levels to leave, those whose leaving loses least.
  *
+ * Whoever has no room under a quota of GPUs has no turn, and makes nobody leave.
+ *
  * What is asked to leave takes time to go. Its GPUs are kept for whom it leaves, by the order of turns alone: the next
  * decision comes to the same job first.
  */
@@ -56,6 +59,7 @@ class Turn {
       cluster.claimedGpus = 0;
       cluster.reservedGpus = 0;
     }
+    if (now.caps.size > 0) keepRoom(now, nowMs);
     if (now.owed.size > 0) this.payDebts();
     for (let level = 0; level < now.levels; level++) {
       if ((now.waiting[level]?.owners.size ?? 0) > 0 && this.hasRoomAt(level)) this.serveLevel(level);
@@ -67,7 +71,7 @@ class Turn {
     const { now } = this;
     const owed = [...now.owed].sort((a, b) => a.submittedMs - b.submittedMs || (a.jobId < b.jobId ? -1 : 1));
     for (const job of owed) {
-      if (this.isHeldBack(job)) continue;
+      if (this.isHeldBack(job) || isCapped(job)) continue;
       if (this.placeFree(job) || this.claim(job, job.shape.home)) continue;
       for (const home of job.shape.home) if (this.evict(job, home)) break;
     }
@@ -111,7 +115,7 @@ class Turn {
     if (best === undefined) return;
     best.reservedGpus = job.shape.request.gpus;
     best.reservedFromMs = freeFromMs(best, job.shape.request.gpus);
-    this.claimed.add(job);
+    this.claims(job);
   }
 
   private fail(job: JobNow): void {
@@ -130,7 +134,7 @@ class Turn {
         queue.shapes.delete(shape);
         continue;
       }
-      if (this.isWaitingFor(head)) continue;
+      if (this.isWaitingFor(head) || isCapped(head)) continue;
       if (best === undefined || isEarlier(head, best)) best = head;
     }
     return best;
@@ -141,6 +145,12 @@ class Turn {
     return this.claimed.has(job) || this.isHeldBack(job);
   }
   private readonly claimed = new Set<JobNow>();
+
+  /** What it waits for is its own, also of what is left under its quotas. */
+  private claims(job: JobNow): void {
+    this.claimed.add(job);
+    takeRoom(job);
+  }
 
   private isHeldBack(job: JobNow): boolean {
     return job.retryAtMs !== null && job.retryAtMs > this.nowMs;
@@ -185,6 +195,7 @@ class Turn {
       return false;
     }
     this.now.start(job, best);
+    takeRoom(job);
     this.starts.push(job);
     return true;
   }
@@ -207,7 +218,7 @@ class Turn {
       if (cluster.leavingGpus === 0 || job.avoid.includes(cluster.info.clusterId)) continue;
       if (obtainable(cluster) < gpus) continue;
       cluster.claimedGpus += gpus;
-      this.claimed.add(job);
+      this.claims(job);
       return true;
     }
     return false;
@@ -270,7 +281,7 @@ class Turn {
       this.leaves.push({ job: running, forJob: job, owed });
     }
     cluster.claimedGpus += job.shape.request.gpus;
-    this.claimed.add(job);
+    this.claims(job);
   }
 
   private mayAsk(

@@ -1,11 +1,12 @@
 import { leastEntitledGpus } from '../entitlements.js';
 import { judgeNow } from '../judge-cluster.js';
 import type { SharesPolicy } from '../policy.js';
-import type { JobRequest, Owner, OwnerUse, SnapshotCluster } from '../snapshot.js';
+import type { GpuQuota, JobRequest, Owner, OwnerUse, SnapshotCluster } from '../snapshot.js';
 import { BinaryHeap } from './binary-heap.js';
 import { RunningJobs } from './running-jobs.js';
 import { hasNoLead, isOwed, Shadows } from './shadows.js';
 import {
+  type Cap,
   type ClusterNow,
   countRunning,
   isEarlier,
@@ -35,6 +36,8 @@ export class Situation {
   /** Fewest GPUs for which nobody could be asked to leave, and when, by level and clusters in reach. */
   readonly askedInVain: readonly Map<number, { gpus: number; atMs: number }>[];
   readonly shadows: Shadows;
+  /** Quotas of GPUs, by their keys. */
+  readonly caps: ReadonlyMap<string, Cap>;
   private readonly shapes = new Map<string, Shape>();
   private readonly byId = new Map<string, ClusterNow>();
   private readonly ownersById = new Map<Owner, OwnerNow>();
@@ -54,7 +57,11 @@ export class Situation {
     owners: readonly OwnerUse[],
     readonly policy: SharesPolicy,
     private nowMs: number,
+    quotas: readonly GpuQuota[] = [],
   ) {
+    this.caps = new Map(
+      quotas.map(({ key, gpus, usedGpus }) => [key, { key, gpus, left: gpus - usedGpus, keptFor: null }]),
+    );
     this.levels = policy.levelsGpuSeconds.length + 1;
     this.waiting = Array.from({ length: this.levels }, () => new WaitingLevel());
     this.askedInVain = Array.from({ length: this.levels }, () => new Map());
@@ -104,14 +111,19 @@ export class Situation {
     return now;
   }
 
-  /** Shapes are few; jobs are many. */
-  shapeOf(request: JobRequest): Shape {
+  /**
+   * Shapes are few; jobs are many.
+   * @param quotas keys of the quotas under which the job stands
+   */
+  shapeOf(request: JobRequest, quotas: readonly string[] = []): Shape {
     const { kind, owner, gpus, gpuType, gpuMemoryMiB, maxSeconds } = request;
-    const key = `${owner}/${gpus}/${kind}/${gpuType}/${gpuMemoryMiB}/${maxSeconds}`;
+    const bare = `${owner}/${gpus}/${kind}/${gpuType}/${gpuMemoryMiB}/${maxSeconds}`;
+    const key = quotas.length === 0 ? bare : `${bare} under ${quotas.join()}`;
     let shape = this.shapes.get(key);
     if (shape === undefined) {
       shape = {
         request: { kind, owner, gpus, gpuType, gpuMemoryMiB, maxSeconds },
+        caps: quotas.flatMap((quota) => this.caps.get(quota) ?? []),
         reach: [],
         home: [],
         reachId: 0,

@@ -3,9 +3,21 @@ import type { JobRequest, Owner, SnapshotCluster } from '../snapshot.js';
 import type { BinaryHeap } from './binary-heap.js';
 import type { RunningJobs } from './running-jobs.js';
 
-/** Jobs that the same clusters take, for the same owner, with as many GPUs. */
+/** A quota of GPUs as a decision uses it up. */
+export interface Cap {
+  readonly key: string;
+  readonly gpus: number;
+  /** GPUs that may still start; below 0 when the quota was lowered. */
+  left: number;
+  /** A job that has waited long for room under it: what has a later turn does not take that room. */
+  keptFor: JobNow | null;
+}
+
+/** Jobs that the same clusters take, for the same owner, with as many GPUs, under the same quotas. */
 export interface Shape {
   readonly request: JobRequest;
+  /** Quotas of GPUs under which such jobs stand. */
+  readonly caps: readonly Cap[];
   /** Clusters that take such jobs now, the owner's own first. */
   reach: ClusterNow[];
   /** Such clusters that are the owner's own. */
