@@ -145,10 +145,12 @@ describe('a quota of GPUs', { timeout: 60_000 }, () => {
     await expect(submit(5)).rejects.toThrow(
       `The quota of the person ${at.principal.personId}: 4 GPUs at the same time, and this job alone asks for 5`,
     );
+    const one = await submit(1);
+    await expect.poll(async () => (await at.job(one.jobId)).state, { timeout: 20_000 }).toBe('running');
     const job = await submit(4);
     await setGpus(person(), 3);
     expect((await why(job.jobId)).change).toContain('raise the quota to 4 or more');
-    await cancel(job.jobId);
+    for (const { jobId } of [job, one]) await cancel(jobId);
   });
 
   it('is one part of a quota, which is lifted when both parts are', async () => {

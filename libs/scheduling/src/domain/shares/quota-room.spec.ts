@@ -163,7 +163,12 @@ describe('a decision under quotas of GPUs', () => {
     fc.assert(
       fc.property(somewhere, (snapshot) => {
         const young = snapshot.waiting.map(({ shadow: _, ...rest }) => ({ ...rest, submittedMs: nowMs }));
-        const snap = { ...snapshot, waiting: young };
+        // Where somebody could be asked to leave, what is free would be kept until they have gone.
+        const clusters = snapshot.clusters.map((c) => ({
+          ...c,
+          running: (c.running ?? []).map((one) => ({ ...one, preemptible: false })),
+        }));
+        const snap = { ...snapshot, clusters, waiting: young };
         const { place } = decide(snap, nowMs, 1);
         const room = new Map((snap.quotas ?? []).map((q) => [q.key, q.gpus - q.usedGpus]));
         const free = new Map(
