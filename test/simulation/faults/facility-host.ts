@@ -50,6 +50,15 @@ export interface Answer {
   /** An error of the program itself: none of the faults explains it. */
   readonly unexpected?: string;
 }
+/** One request that is being answered. */
+interface Call {
+  readonly jobIds: ReadonlySet<string>;
+  /** Cluster and incarnation. */
+  readonly agent: string;
+  readonly written: string[];
+  /** Another agent spoke of them meanwhile: what was written of them may be its doing. */
+  readonly disputed: Set<string>;
+}
 interface Route {
   readonly spec: EndpointSpec;
   readonly pattern: RegExp;
@@ -85,6 +94,8 @@ class KnocksOverRedis extends Knocks {
  * election and the leader's loop, the ledger. Only Redis, the object store and HTTP are simulated.
  */
 export class FacilityHost {
+  private readonly open = new Set<Call>();
+
   private constructor(
     readonly host: Host,
     readonly app: INestApplicationContext,
@@ -140,7 +151,7 @@ export class FacilityHost {
     for (const { spec, pattern, handle } of this.routes) {
       const match = spec.method === method ? pattern.exec(path) : null;
       if (match === null) continue;
-      const call = { commits: 0 };
+      const call = this.begin(agent, path, body);
       try {
         const input = {
           params: spec.params?.parse({ ...match.groups }) ?? {},
@@ -150,10 +161,32 @@ export class FacilityHost {
         return { status: spec.status ?? 200, body: await calls.run(call, () => handle(input, agent, gone)) };
       } catch (error) {
         // A sync renews while it may, and then waits: it may hear later that another process has taken over.
-        return failed(error, spec === syncAgent ? 0 : call.commits);
+        return failed(error, spec !== syncAgent && hasWritten(call));
+      } finally {
+        this.open.delete(call);
       }
     }
     return { status: 404, body: {}, unexpected: `no route for ${method} ${path}` };
+  }
+
+  private begin({ clusterId }: AgentPrincipal, path: string, body: unknown): Call {
+    const text = `${path} ${JSON.stringify(body)}`;
+    const call: Call = {
+      jobIds: new Set(text.match(/job_[0-9a-z]+/g) ?? []),
+      agent: `${clusterId} ${String((body as { incarnation?: unknown } | undefined)?.incarnation)}`,
+      written: [],
+      disputed: new Set(),
+    };
+    for (const other of this.open) {
+      if (other.agent === call.agent) continue;
+      for (const jobId of call.jobIds) {
+        if (!other.jobIds.has(jobId)) continue;
+        call.disputed.add(jobId);
+        other.disputed.add(jobId);
+      }
+    }
+    this.open.add(call);
+    return call;
   }
 
   async close(): Promise<void> {
@@ -161,9 +194,14 @@ export class FacilityHost {
   }
 }
 
-function failed(error: unknown, commits: number): Answer {
+/** Whether something was committed of what it spoke of: what agents say at the same time shares a transaction. */
+function hasWritten({ jobIds, written, disputed }: Call): boolean {
+  return [...jobIds].some((id) => !disputed.has(id) && written.some((values) => values.includes(id)));
+}
+
+function failed(error: unknown, wrote: boolean): Answer {
   const body = problemDetails(error);
-  if (fencing.has(body.code) && commits > 0) {
+  if (fencing.has(body.code) && wrote) {
     return { status: body.status, body, unexpected: `${body.code}, and yet something was committed` };
   }
   if (body.code !== 'server.internal' || lostConnection.test((error as Error).message)) {

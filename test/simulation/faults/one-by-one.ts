@@ -5,6 +5,8 @@ export type Client = pg.Client & {
   processID: number;
   gated?: boolean;
   inTransaction?: boolean;
+  /** The parameters of what the open transaction has written so far. */
+  written?: string[];
   ended?: boolean;
   over?: Promise<void>;
 };
