@@ -25,6 +25,7 @@ import {
 import { episodeOptions } from './faults/run-episodes.js';
 import { type Counterexample, shrink } from './faults/shrink.js';
 import { installVirtualTime } from './faults/virtual-time.js';
+import { writesWhenSuperseded } from './faults/writes-when-superseded.js';
 
 /** `npm run simulate:faults` runs any number; `BEAMTIME_SLOW=1` some more of them here. */
 const slow = process.env['BEAMTIME_SLOW'] === '1';
@@ -86,6 +87,15 @@ describe('the scheduler, the ledger and agents under faults', { timeout: 900_000
     expect(smallest.options).toMatchObject({ jobs: 1, only: [expect.stringMatching(/advance.*repeated$/)] });
     expect((await spoilt(smallest.options)).violations.map(({ what }) => what)).toEqual([smallest.violates]);
     expect((await run(smallest.options)).violations).toEqual([]);
+  });
+
+  it('are seen to write for an agent process that they refuse if they do', async () => {
+    const file = new URL('superseded-agent-says-more.json', kept);
+    const { options } = JSON.parse(readFileSync(file, 'utf8')) as Counterexample;
+    const { violations } = await run(options, { spoil: writesWhenSuperseded });
+    expect(violations.map(({ facts }) => facts['what'])).toContainEqual(
+      expect.stringContaining('agent-superseded, and yet something was committed'),
+    );
   });
 
   describe('one at a time, at some of the steps of a small world', () => {
