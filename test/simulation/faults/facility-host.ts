@@ -34,6 +34,7 @@ import { DataSource } from 'typeorm';
 import { AgentsController } from '../../../apps/scheduler/src/agents.controller.js';
 import { schedulingPorts } from '../../../apps/scheduler/src/join-ports.js';
 import { calls, type GatedPostgres } from './gated-postgres.js';
+import type { Written } from './one-by-one.js';
 import type { SimulatedRedis, SimulatedStore } from './surroundings.js';
 import type { Host } from './virtual-time.js';
 
@@ -41,7 +42,8 @@ export const simulatedSchemas: readonly ContextSchema[] = [platformSchema, acces
 
 /** Connections of one process. */
 const poolSize = 12;
-const fencing = new Set(['scheduling.attempt-fenced', 'scheduling.agent-superseded']);
+const superseded = 'scheduling.agent-superseded';
+const fencing = new Set(['scheduling.attempt-fenced', superseded]);
 const lostConnection = /terminat|connection|not queryable/i;
 
 export interface Answer {
@@ -53,9 +55,9 @@ export interface Answer {
 /** One request that is being answered. */
 interface Call {
   readonly jobIds: ReadonlySet<string>;
-  /** Cluster and incarnation. */
-  readonly agent: string;
-  readonly written: string[];
+  readonly clusterId: string;
+  readonly incarnation: unknown;
+  readonly written: Written[];
   /** Another agent spoke of them meanwhile: what was written of them may be its doing. */
   readonly disputed: Set<string>;
 }
@@ -161,7 +163,7 @@ export class FacilityHost {
         return { status: spec.status ?? 200, body: await calls.run(call, () => handle(input, agent, gone)) };
       } catch (error) {
         // A sync renews while it may, and then waits: it may hear later that another process has taken over.
-        return failed(error, spec !== syncAgent && hasWritten(call));
+        return failed(error, spec === syncAgent ? undefined : call);
       } finally {
         this.open.delete(call);
       }
@@ -173,12 +175,13 @@ export class FacilityHost {
     const text = `${path} ${JSON.stringify(body)}`;
     const call: Call = {
       jobIds: new Set(text.match(/job_[0-9a-z]+/g) ?? []),
-      agent: `${clusterId} ${String((body as { incarnation?: unknown } | undefined)?.incarnation)}`,
+      clusterId,
+      incarnation: (body as { incarnation?: unknown } | undefined)?.incarnation,
       written: [],
       disputed: new Set(),
     };
     for (const other of this.open) {
-      if (other.agent === call.agent) continue;
+      if (other.clusterId === call.clusterId && other.incarnation === call.incarnation) continue;
       for (const jobId of call.jobIds) {
         if (!other.jobIds.has(jobId)) continue;
         call.disputed.add(jobId);
@@ -194,15 +197,26 @@ export class FacilityHost {
   }
 }
 
-/** Whether something was committed of what it spoke of: what agents say at the same time shares a transaction. */
-function hasWritten({ jobIds, written, disputed }: Call): boolean {
-  return [...jobIds].some((id) => !disputed.has(id) && written.some((values) => values.includes(id)));
+/**
+ * What a refused request has written all the same, the first of it. Agents' requests that come together share a
+ * transaction, so it must be of the jobs of which it spoke. What an agent said of many jobs may go one by one, and it
+ * may be replaced on the way: what was written before, by a transaction that was told it is the present one, was right.
+ */
+function wrongfullyWritten(call: Call, code: string): string | undefined {
+  const own = [...call.jobIds].filter((id) => !call.disputed.has(id));
+  const wrong = call.written.find(({ values, seen }) => {
+    const wasPresent = code === superseded && seen.get(call.clusterId) === call.incarnation;
+    return !wasPresent && own.some((id) => values.includes(id));
+  });
+  return wrong?.values;
 }
 
-function failed(error: unknown, wrote: boolean): Answer {
+function failed(error: unknown, call: Call | undefined): Answer {
   const body = problemDetails(error);
-  if (fencing.has(body.code) && wrote) {
-    return { status: body.status, body, unexpected: `${body.code}, and yet something was committed` };
+  const wrong = call !== undefined && fencing.has(body.code) ? wrongfullyWritten(call, body.code) : undefined;
+  if (wrong !== undefined) {
+    const unexpected = `${body.code}, and yet something was committed: ${wrong.slice(0, 500)}`;
+    return { status: body.status, body, unexpected };
   }
   if (body.code !== 'server.internal' || lostConnection.test((error as Error).message)) {
     return { status: body.status, body };

@@ -5,12 +5,12 @@ import type pg from 'pg';
 import type { DataSource } from 'typeorm';
 import { usesClock } from './database-clock.js';
 import type { FaultPlan } from './fault-plan.js';
-import { type Client, OneByOne } from './one-by-one.js';
+import { type Client, OneByOne, type Written } from './one-by-one.js';
 import type { Trace } from './trace.js';
 import { current, epochMs, type Host, turn, type VirtualTime } from './virtual-time.js';
 
-/** The request on whose behalf a statement is sent, and the parameters of the writes that it has committed. */
-export const calls = new AsyncLocalStorage<{ readonly written: string[] }>();
+/** The request on whose behalf a statement is sent, and the writes that it has committed. */
+export const calls = new AsyncLocalStorage<{ readonly written: Written[] }>();
 
 /** So long a released statement may take before we ask PostgreSQL whether it waits for a lock. */
 const askAfterMs = 4;
@@ -18,6 +18,8 @@ const askAfterMs = 4;
 /** More are only counted in the trace: where they differ, the next statements do. */
 const fewRows = 3;
 
+/** How the fence asks which process of a cluster is the present one. */
+const readsIncarnations = /^SELECT id, incarnation FROM scheduling\.cluster\b/;
 /** What changes rows; what locks them `FOR UPDATE` does not. */
 const writes = /\b(INSERT\s+INTO|DELETE\s+FROM|UPDATE\s+\w+\.\w+)/i;
 
@@ -184,6 +186,7 @@ export class GatedPostgres {
       this.tickMs = this.clockMs;
       client.inTransaction = true;
       client.written = [];
+      client.seen = new Map();
       return send(
         `${text}; SET LOCAL sim.started = '${this.tickMs}'; SELECT setval('sim.ticks', ${this.tickMs})`,
       );
@@ -191,12 +194,17 @@ export class GatedPostgres {
     if (usesClock.test(text)) await this.tick();
     if (text.includes('pg_terminate_backend')) return this.performTermination(text, send);
     const answer = await send();
+    if (readsIncarnations.test(text)) {
+      for (const { id, incarnation } of (answer as { rows: { id: string; incarnation: number }[] }).rows)
+        client.seen?.set(id, incarnation);
+    }
     if (text === 'ROLLBACK') client.inTransaction = false;
     const isWrite = writes.test(text);
-    if (isWrite && client.inTransaction === true) client.written?.push(JSON.stringify(values));
+    const write: Written = { values: JSON.stringify(values), seen: client.seen ?? new Map() };
+    if (isWrite && client.inTransaction === true) client.written?.push(write);
     const commits = text === 'COMMIT' || (isWrite && client.inTransaction !== true);
     if (!commits) return answer;
-    const written = text === 'COMMIT' ? (client.written ?? []) : [JSON.stringify(values)];
+    const written = text === 'COMMIT' ? (client.written ?? []) : [write];
     client.inTransaction = false;
     calls.getStore()?.written.push(...written);
     if (faults.strikes(`${name}/crashed-after`, rates.processCrashedAfterCommit)) this.around.onCrash(host);
