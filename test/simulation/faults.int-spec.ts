@@ -114,7 +114,8 @@ describe('the scheduler, the ledger and agents under faults', { timeout: 900_000
     // `npm run simulate:faults -- --every-step` takes all of them.
     it.each(allKinds)('lose and double nothing: %s', async (kind) => {
       const faults = possible.faults.filter((name) => faultKinds[kind].test(name));
-      const some = someOfEach(faults, 2);
+      const sorts = new Set(faults.map(sortOf)).size;
+      const some = someOfEach(faults, sorts > 2 ? 1 : 2);
       expect(some.length).toBeGreaterThan(1);
       for (const fault of some) {
         const result = await runWithOne(run, smallWorld, fault);
@@ -163,9 +164,9 @@ describe('trying every step', () => {
     const path = join(mkdtempSync(join(tmpdir(), 'beamtime-every-step-')), 'tried.json');
     const result = { attempts: 4, statements: 100, virtualSeconds: 9, violations: [] };
     const [first = '', second = ''] = faults;
-    new TriedFaults(smallWorld, path).add(first, result as unknown as EpisodeResult);
-    expect(new TriedFaults({ ...smallWorld, seed: 1 }, path).has(first)).toBe(false);
-    const again = new TriedFaults(smallWorld, path);
+    new TriedFaults({ trace: 'one' }, path).add(first, result as unknown as EpisodeResult);
+    expect(new TriedFaults({ trace: 'other' }, path).has(first)).toBe(false);
+    const again = new TriedFaults({ trace: 'one' }, path);
     expect([again.has(first), again.has(second)]).toEqual([true, false]);
     const violated = { ...result, violations: [{ what: 'broken', atMs: 0, facts: {} }] };
     again.add(second, violated as unknown as EpisodeResult);

@@ -46,18 +46,24 @@ export async function possibleFaults(
 }
 
 /**
- * Of each sort every `stride`-th, the first among them; in an order in which those done so far lie spread over all steps
- * and all sorts, whenever one stops.
+ * Of each sort every `stride`-th, the first among them; in an order in which those done so far are as many of each sort
+ * and lie spread over all its steps, whenever one stops.
  */
 export function everyNth(faults: readonly string[], stride: number): readonly string[] {
-  const sorts = new Map<string, number>();
-  const turns = new Map<string, number>();
-  for (const name of faults) {
-    const n = sorts.get(sortOf(name)) ?? 0;
-    sorts.set(sortOf(name), n + 1);
-    if (n % stride === 0) turns.set(name, mirrored(n / stride));
-  }
-  return [...turns].sort(([, a], [, b]) => a - b).map(([name]) => name);
+  const rounds = [...bySort(faults).values()].flatMap((names) =>
+    names
+      .filter((_, n) => n % stride === 0)
+      .map((name, n) => ({ name, turn: mirrored(n) }))
+      .sort((a, b) => a.turn - b.turn)
+      .map(({ name }, round) => ({ name, round })),
+  );
+  return rounds.sort((a, b) => a.round - b.round).map(({ name }) => name);
+}
+
+function bySort(faults: readonly string[]): ReadonlyMap<string, readonly string[]> {
+  const sorts = new Map<string, string[]>();
+  for (const name of faults) sorts.set(sortOf(name), [...(sorts.get(sortOf(name)) ?? []), name]);
+  return sorts;
 }
 
 /** The bits of a number, mirrored at the point: 0, 1/2, 1/4, 3/4, 1/8 … (van der Corput), of which each beginning lies evenly. */
@@ -68,11 +74,9 @@ function mirrored(n: number): number {
   return value;
 }
 
-/** Of each sort `count`, as far apart as can be, `first` of them on. */
+/** Of each sort `count`, as far apart as can be. */
 export function someOfEach(faults: readonly string[], count: number): readonly string[] {
-  const sorts = new Map<string, string[]>();
-  for (const name of faults) sorts.set(sortOf(name), [...(sorts.get(sortOf(name)) ?? []), name]);
-  const chosen = [...sorts.values()].flatMap((names) =>
+  const chosen = [...bySort(faults).values()].flatMap((names) =>
     Array.from({ length: count }, (_, n) => names[Math.floor(((n + 0.5) / count) * names.length)] ?? ''),
   );
   return [...new Set(chosen)];
@@ -95,16 +99,19 @@ interface Tried {
   readonly violations: readonly Violation[];
 }
 
-/** Which faults have been tried in which world, kept as lines of a file if there is to be one. */
+/**
+ * Which faults have been tried in which world, kept as lines of a file if there is to be one. A world is known by its
+ * trace without them: what was tried with other code was another world.
+ */
 export class TriedFaults {
   private readonly tried: Tried[] = [];
   private readonly world: string;
 
   constructor(
-    options: EpisodeOptions,
+    undisturbed: Pick<EpisodeResult, 'trace'>,
     private readonly path: string | undefined,
   ) {
-    this.world = JSON.stringify(options);
+    this.world = undisturbed.trace;
     if (path === undefined || !existsSync(path)) return;
     for (const line of readFileSync(path, 'utf8').split('\n')) {
       if (line === '') continue;

@@ -133,7 +133,7 @@ async function everyStep(databases: EpisodeDatabases, wish: Wish): Promise<numbe
     console.log(`violated without a fault: ${JSON.stringify(undisturbed.violations.slice(0, 10))}`);
     return 1;
   }
-  const results = new TriedFaults(smallWorld, wish.results);
+  const results = new TriedFaults(undisturbed, wish.results);
   const wanted = faults.filter((name) => wish.kind.some((kind) => faultKinds[kind].test(name)));
   const chosen = everyNth(wanted, wish.stride);
   const left = chosen.filter((name) => !results.has(name));
