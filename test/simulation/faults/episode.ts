@@ -20,6 +20,8 @@ export interface EpisodeOptions {
 export interface EpisodeHooks {
   /** Gets every line of the trace. */
   readonly onLine?: (line: string) => void;
+  /** Gets the name of each fault that could strike, in the order in which they could. */
+  readonly onPossibleFault?: (name: string) => void;
   /** Changes each process of the facility as it starts: a test plants a bug here and sees it found. */
   readonly spoil?: (facility: INestApplicationContext) => void;
 }

@@ -34,6 +34,7 @@ import { DataSource } from 'typeorm';
 import { AgentsController } from '../../../apps/scheduler/src/agents.controller.js';
 import { schedulingPorts } from '../../../apps/scheduler/src/join-ports.js';
 import { calls, type GatedPostgres } from './gated-postgres.js';
+import type { Written } from './one-by-one.js';
 import type { SimulatedRedis, SimulatedStore } from './surroundings.js';
 import type { Host } from './virtual-time.js';
 
@@ -41,7 +42,8 @@ export const simulatedSchemas: readonly ContextSchema[] = [platformSchema, acces
 
 /** Connections of one process. */
 const poolSize = 12;
-const fencing = new Set(['scheduling.attempt-fenced', 'scheduling.agent-superseded']);
+const superseded = 'scheduling.agent-superseded';
+const fencing = new Set(['scheduling.attempt-fenced', superseded]);
 const lostConnection = /terminat|connection|not queryable/i;
 
 export interface Answer {
@@ -49,6 +51,15 @@ export interface Answer {
   readonly body: unknown;
   /** An error of the program itself: none of the faults explains it. */
   readonly unexpected?: string;
+}
+/** One request that is being answered. */
+interface Call {
+  readonly jobIds: ReadonlySet<string>;
+  readonly clusterId: string;
+  readonly incarnation: unknown;
+  readonly written: Written[];
+  /** Another agent spoke of them meanwhile: what was written of them may be its doing. */
+  readonly disputed: Set<string>;
 }
 interface Route {
   readonly spec: EndpointSpec;
@@ -85,6 +96,8 @@ class KnocksOverRedis extends Knocks {
  * election and the leader's loop, the ledger. Only Redis, the object store and HTTP are simulated.
  */
 export class FacilityHost {
+  private readonly open = new Set<Call>();
+
   private constructor(
     readonly host: Host,
     readonly app: INestApplicationContext,
@@ -140,7 +153,7 @@ export class FacilityHost {
     for (const { spec, pattern, handle } of this.routes) {
       const match = spec.method === method ? pattern.exec(path) : null;
       if (match === null) continue;
-      const call = { commits: 0 };
+      const call = this.begin(agent, path, body);
       try {
         const input = {
           params: spec.params?.parse({ ...match.groups }) ?? {},
@@ -150,10 +163,33 @@ export class FacilityHost {
         return { status: spec.status ?? 200, body: await calls.run(call, () => handle(input, agent, gone)) };
       } catch (error) {
         // A sync renews while it may, and then waits: it may hear later that another process has taken over.
-        return failed(error, spec === syncAgent ? 0 : call.commits);
+        return failed(error, spec === syncAgent ? undefined : call);
+      } finally {
+        this.open.delete(call);
       }
     }
     return { status: 404, body: {}, unexpected: `no route for ${method} ${path}` };
+  }
+
+  private begin({ clusterId }: AgentPrincipal, path: string, body: unknown): Call {
+    const text = `${path} ${JSON.stringify(body)}`;
+    const call: Call = {
+      jobIds: new Set(text.match(/job_[0-9a-z]+/g) ?? []),
+      clusterId,
+      incarnation: (body as { incarnation?: unknown } | undefined)?.incarnation,
+      written: [],
+      disputed: new Set(),
+    };
+    for (const other of this.open) {
+      if (other.clusterId === call.clusterId && other.incarnation === call.incarnation) continue;
+      for (const jobId of call.jobIds) {
+        if (!other.jobIds.has(jobId)) continue;
+        call.disputed.add(jobId);
+        other.disputed.add(jobId);
+      }
+    }
+    this.open.add(call);
+    return call;
   }
 
   async close(): Promise<void> {
@@ -161,10 +197,26 @@ export class FacilityHost {
   }
 }
 
-function failed(error: unknown, commits: number): Answer {
+/**
+ * What a refused request has written all the same, the first of it. Agents' requests that come together share a
+ * transaction, so it must be of the jobs of which it spoke. What an agent said of many jobs may go one by one, and it
+ * may be replaced on the way: what was written before, by a transaction that was told it is the present one, was right.
+ */
+function wrongfullyWritten(call: Call, code: string): string | undefined {
+  const own = [...call.jobIds].filter((id) => !call.disputed.has(id));
+  const wrong = call.written.find(({ values, seen }) => {
+    const wasPresent = code === superseded && seen.get(call.clusterId) === call.incarnation;
+    return !wasPresent && own.some((id) => values.includes(id));
+  });
+  return wrong?.values;
+}
+
+function failed(error: unknown, call: Call | undefined): Answer {
   const body = problemDetails(error);
-  if (fencing.has(body.code) && commits > 0) {
-    return { status: body.status, body, unexpected: `${body.code}, and yet something was committed` };
+  const wrong = call !== undefined && fencing.has(body.code) ? wrongfullyWritten(call, body.code) : undefined;
+  if (wrong !== undefined) {
+    const unexpected = `${body.code}, and yet something was committed: ${wrong.slice(0, 500)}`;
+    return { status: body.status, body, unexpected };
   }
   if (body.code !== 'server.internal' || lostConnection.test((error as Error).message)) {
     return { status: body.status, body };

@@ -32,10 +32,13 @@ export class FaultPlan {
     readonly seed: number,
     /** Only these may strike; absent: whatever the seed says. */
     private readonly only?: ReadonlySet<string>,
+    /** Hears of each fault that could strike. */
+    private readonly onPossible?: (name: string) => void,
   ) {}
 
   strikes(name: string, probability: number): boolean {
     if (this.calm) return false;
+    this.onPossible?.(name);
     const strikes = this.only === undefined ? chance(this.seed, name) < probability : this.only.has(name);
     if (strikes) this.struck.push(name);
     return strikes;

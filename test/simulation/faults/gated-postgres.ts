@@ -5,18 +5,23 @@ import type pg from 'pg';
 import type { DataSource } from 'typeorm';
 import { usesClock } from './database-clock.js';
 import type { FaultPlan } from './fault-plan.js';
-import { type Client, OneByOne } from './one-by-one.js';
+import { type Client, OneByOne, type Written } from './one-by-one.js';
 import type { Trace } from './trace.js';
 import { current, epochMs, type Host, turn, type VirtualTime } from './virtual-time.js';
 
-/** The request on whose behalf a statement is sent, and how many transactions it has committed. */
-export const calls = new AsyncLocalStorage<{ commits: number }>();
+/** The request on whose behalf a statement is sent, and the writes that it has committed. */
+export const calls = new AsyncLocalStorage<{ readonly written: Written[] }>();
 
 /** So long a released statement may take before we ask PostgreSQL whether it waits for a lock. */
 const askAfterMs = 4;
 
 /** More are only counted in the trace: where they differ, the next statements do. */
 const fewRows = 3;
+
+/** How the fence asks which process of a cluster is the present one. */
+const readsIncarnations = /^SELECT id, incarnation FROM scheduling\.cluster\b/;
+/** What changes rows; what locks them `FOR UPDATE` does not. */
+const writes = /\b(INSERT\s+INTO|DELETE\s+FROM|UPDATE\s+\w+\.\w+)/i;
 
 type Outcome = { readonly value: unknown } | { readonly error: Error & { code?: string } };
 
@@ -32,8 +37,12 @@ interface Statement {
 /** Fault probabilities per statement. */
 export interface StatementFaults {
   readonly killedBefore: number;
+  /** Also after a statement that is a transaction of its own. */
   readonly killedAfterCommit: number;
+  /** Every connection of everybody is ended, as when PostgreSQL is restarted. */
+  readonly serverRestarted: number;
   readonly processCrashed: number;
+  readonly processCrashedAfterCommit: number;
   readonly processFrozen: number;
 }
 
@@ -46,6 +55,7 @@ interface Surroundings {
   readonly trace: Trace;
   readonly onCrash: (host: Host) => void;
   readonly onFreeze: (forMs: number) => void;
+  readonly onRestart: () => void;
 }
 
 /**
@@ -139,7 +149,7 @@ export class GatedPostgres {
     };
     this.ready.push(statement);
     await released.given;
-    const outcome = await this.perform(client, name, text, send).then(
+    const outcome = await this.perform(host, client, name, text, values, send).then(
       (value): Outcome => ({ value }),
       (error: Error): Outcome => ({ error }),
     );
@@ -159,16 +169,24 @@ export class GatedPostgres {
   }
 
   private async perform(
+    host: Host,
     client: Client,
     name: string,
     text: string,
+    values: unknown[] | undefined,
     send: (instead?: string) => Promise<unknown>,
   ): Promise<unknown> {
     const { faults, rates } = this.around;
     if (faults.strikes(`${name}/killed`, rates.killedBefore)) await this.terminate([client]);
+    if (faults.strikes(`${name}/server-restarted`, rates.serverRestarted)) {
+      this.around.onRestart();
+      for (const all of this.clients.values()) await this.terminate(all);
+    }
     if (text.startsWith('START TRANSACTION')) {
       this.tickMs = this.clockMs;
       client.inTransaction = true;
+      client.written = [];
+      client.seen = new Map();
       return send(
         `${text}; SET LOCAL sim.started = '${this.tickMs}'; SELECT setval('sim.ticks', ${this.tickMs})`,
       );
@@ -176,11 +194,20 @@ export class GatedPostgres {
     if (usesClock.test(text)) await this.tick();
     if (text.includes('pg_terminate_backend')) return this.performTermination(text, send);
     const answer = await send();
-    if (text !== 'COMMIT' && text !== 'ROLLBACK') return answer;
+    if (readsIncarnations.test(text)) {
+      for (const { id, incarnation } of (answer as { rows: { id: string; incarnation: number }[] }).rows)
+        client.seen?.set(id, incarnation);
+    }
+    if (text === 'ROLLBACK') client.inTransaction = false;
+    const isWrite = writes.test(text);
+    const write: Written = { values: JSON.stringify(values), seen: client.seen ?? new Map() };
+    if (isWrite && client.inTransaction === true) client.written?.push(write);
+    const commits = text === 'COMMIT' || (isWrite && client.inTransaction !== true);
+    if (!commits) return answer;
+    const written = text === 'COMMIT' ? (client.written ?? []) : [write];
     client.inTransaction = false;
-    if (text === 'ROLLBACK') return answer;
-    const call = calls.getStore();
-    if (call !== undefined) call.commits++;
+    calls.getStore()?.written.push(...written);
+    if (faults.strikes(`${name}/crashed-after`, rates.processCrashedAfterCommit)) this.around.onCrash(host);
     if (faults.strikes(`${name}/killed-after`, rates.killedAfterCommit)) {
       await this.terminate([client]);
       throw new Error('the connection was lost before the answer to COMMIT');

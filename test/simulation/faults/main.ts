@@ -4,6 +4,15 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startEmbeddedPostgres } from '@beamtime/platform';
 import { z } from 'zod';
+import {
+  allKinds,
+  everyNth,
+  faultKinds,
+  possibleFaults,
+  runWithOne,
+  smallWorld,
+  TriedFaults,
+} from './every-step.js';
 import { ResultsFile } from './results-file.js';
 import type { EpisodeOptions, EpisodeResult } from './run-episode.js';
 import { EpisodeDatabases, episodeOptions } from './run-episodes.js';
@@ -11,13 +20,16 @@ import { type Counterexample, shrink } from './shrink.js';
 import { installVirtualTime } from './virtual-time.js';
 
 const usage = `npm run simulate:faults -- [--seeds A..B] [--jobs N] [--attempts N] [--results FILE]
+npm run simulate:faults -- --every-step [--kind KIND,…] [--stride N] [--results FILE]
 npm run simulate:faults -- --twice SEED [--jobs N]
 npm run simulate:faults -- --replay counterexample.json
 
 Runs the real scheduler, ledger and agents against PostgreSQL under a simulated clock, one world for each seed, with
 faults drawn from it, and checks that no job was lost, none committed twice and no GPU-second charged twice.
 --attempts ends the run once so many have been made. --results keeps each world's figures in a file, and leaves out
-the seeds that it has already: so a long run can be done in pieces. --twice shows that a replay is exact.
+the seeds that it has already: so a long run can be done in pieces. --every-step takes one small world and runs it once
+for each fault that could strike it: at each statement, message, knock and deed of an agent, one fault alone. --kind
+takes only some (${allKinds.join(', ')}), --stride each N-th of a sort. --twice shows that a replay is exact.
 A violation is made smaller and printed as a counterexample to keep. Exit code 1: violated; 2: bad input.`;
 
 const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
@@ -31,6 +43,13 @@ const wishes = z.object({
     .default([1, 4]),
   attempts: whole(1, 100_000_000).optional(),
   jobs: whole(1, 5_000).default(600),
+  'every-step': z.boolean().default(false),
+  kind: z
+    .string()
+    .transform((text) => text.split(','))
+    .pipe(z.array(z.enum(allKinds)).min(1))
+    .default([...allKinds]),
+  stride: whole(1, 1_000_000).default(1),
   results: z.string().min(1).optional(),
   twice: seed.optional(),
   replay: z.string().min(1).optional(),
@@ -57,6 +76,7 @@ export async function main(args: string[]): Promise<number> {
   try {
     if (wish.replay !== undefined) return await replay(databases, wish.replay);
     if (wish.twice !== undefined) return await twice(databases, episodeOptions(wish.twice, wish.jobs));
+    if (wish['every-step']) return await everyStep(databases, wish);
     return await campaign(databases, wish);
   } finally {
     uninstall();
@@ -69,7 +89,12 @@ export async function main(args: string[]): Promise<number> {
 function read(args: string[]): Wish | string {
   try {
     const names = Object.keys(wishes.shape);
-    const options = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]));
+    const options = Object.fromEntries(
+      names.map((name) => [
+        name,
+        { type: name === 'every-step' ? ('boolean' as const) : ('string' as const) },
+      ]),
+    );
     const parsed = wishes.safeParse(parseArgs({ args, options, strict: true }).values);
     if (parsed.success) return parsed.data;
     return `${parsed.error.issues.map((i) => `--${i.path.join('.')}: ${i.message}`).join('\n')}\n${usage}`;
@@ -99,6 +124,35 @@ async function campaign(databases: EpisodeDatabases, wish: Wish): Promise<number
   }
   console.log(JSON.stringify(results.total(), null, 2));
   return 0;
+}
+
+async function everyStep(databases: EpisodeDatabases, wish: Wish): Promise<number> {
+  const run = databases.run.bind(databases);
+  const { undisturbed, faults } = await possibleFaults(run, smallWorld);
+  if (undisturbed.violations.length > 0) {
+    console.log(`violated without a fault: ${JSON.stringify(undisturbed.violations.slice(0, 10))}`);
+    return 1;
+  }
+  const results = new TriedFaults(undisturbed, wish.results);
+  const wanted = faults.filter((name) => wish.kind.some((kind) => faultKinds[kind].test(name)));
+  const chosen = everyNth(wanted, wish.stride);
+  const left = chosen.filter((name) => !results.has(name));
+  console.log(
+    `${undisturbed.statements} statements, ${undisturbed.messages} messages; ${faults.length} faults could strike, ` +
+      `${chosen.length} are to be tried, ${chosen.length - left.length} have been`,
+  );
+  for (const [n, fault] of left.entries()) {
+    const result = await runWithOne(run, smallWorld, fault);
+    results.add(fault, result);
+    console.log(
+      `${n + 1} of ${left.length}  ${fault}: ${result.attempts} attempts, ${result.virtualSeconds} s, ` +
+        `${result.violations.length} violations`,
+    );
+    for (const violation of result.violations.slice(0, 10)) console.log(JSON.stringify(violation));
+  }
+  const total = results.total(chosen);
+  console.log(JSON.stringify(total, null, 2));
+  return total.violated === 0 ? 0 : 1;
 }
 
 async function explain(

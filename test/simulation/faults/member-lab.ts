@@ -12,6 +12,7 @@ import type { AgentConfig } from '../../../apps/agent/src/agent-config.js';
 import type { AgentFiles, AttemptFiles, Printed } from '../../../apps/agent/src/attempt-files.js';
 import { type Facility, Fenced } from '../../../apps/agent/src/facility.js';
 import type { AttemptAddress } from '../../../apps/agent/src/upload-files.js';
+import type { FaultPlan } from './fault-plan.js';
 import type { SimulatedStore } from './surroundings.js';
 import { Host, type VirtualTime } from './virtual-time.js';
 import type { Program, World } from './world.js';
@@ -21,6 +22,13 @@ const fileBytes = 1_000;
 const watcherMs = 100;
 /** A supervisor starts an agent again, as systemd does. */
 const restartMs = [1_000, 8_000] as const;
+
+/** Fault probabilities per step with a program or on a disk: the agent dies before or after it. */
+export interface MachineFaults {
+  readonly killedBefore: number;
+  readonly killedAfter: number;
+}
+
 const keyOf = (ref: AttemptRef): string => `${ref.jobId}.${ref.attempt}`;
 
 /** A machine at a member lab: its programs and folders outlive the agent processes that made them. */
@@ -31,6 +39,7 @@ export class MemberLab {
   /** Agent processes; the last one is the one that its supervisor knows. */
   readonly processes: { host: Host; agent: Agent }[] = [];
   private started = 0;
+  private readonly steps = new Map<string, number>();
 
   constructor(
     readonly name: string,
@@ -42,6 +51,7 @@ export class MemberLab {
     readonly store: SimulatedStore,
     private readonly clock: () => { offsetMs: number; rate: number },
     private readonly random: () => number,
+    private readonly trouble: { readonly faults: FaultPlan; readonly rates: MachineFaults },
     /** False once the episode is over. */
     private readonly goesOn: () => boolean,
   ) {}
@@ -51,7 +61,7 @@ export class MemberLab {
     const host = new Host(`${this.name}#${++this.started}`, this.time, this.clock(), this.random);
     const executor = new SimulatedExecutor(this, host);
     const agent = host.run(
-      () => new Agent(this.config(), executor, () => undefined, new FilesInMemory(this)),
+      () => new Agent(this.config(), executor, () => undefined, new FilesInMemory(this, host)),
     );
     const entry = { host, agent };
     this.processes.push(entry);
@@ -64,6 +74,25 @@ export class MemberLab {
         this.ended(host);
       },
     );
+  }
+
+  /** Whether it is one of this machine's agent processes. */
+  runs(host: Host): boolean {
+    return this.processes.some((one) => one.host === host);
+  }
+
+  /** Does what changes programs or disk, in the course of which the agent that asks for it may die. */
+  async step<T>(host: Host, what: string, work: () => T | Promise<T>): Promise<T> {
+    const { faults, rates } = this.trouble;
+    const number = (this.steps.get(`${host.name}/${what}`) ?? 0) + 1;
+    this.steps.set(`${host.name}/${what}`, number);
+    const name = `machine/${host.name}/${what}/${number}`;
+    if (faults.strikes(`${name}/agent-killed`, rates.killedBefore)) this.kill(host);
+    // What a dead process still has in hand comes to nothing.
+    if (!host.alive) return new Promise(() => undefined);
+    const done = await work();
+    if (faults.strikes(`${name}/agent-killed-after`, rates.killedAfter)) this.kill(host);
+    return host.alive ? done : new Promise(() => undefined);
   }
 
   /** SIGKILL: nothing of it runs on, and its programs end a moment later. */
@@ -136,6 +165,9 @@ class SimulatedExecutor implements Executor {
 
   async start(spec: ProgramSpec) {
     await this.lab.time.sleep(20, this.host);
+    return this.lab.step(this.host, 'start', () => this.begin(spec));
+  }
+  private begin(spec: ProgramSpec) {
     const key = keyOf(spec);
     const assignment = this.lab.folders.get(key)?.assignment;
     const ref: ProgramRef = { jobId: spec.jobId, attempt: spec.attempt, handle: key };
@@ -151,24 +183,28 @@ class SimulatedExecutor implements Executor {
   }
   signal(program: ProgramRef, signal: ProgramSignal): Promise<void> {
     const found = this.lab.programs.get(program.handle);
-    if (found !== undefined) this.lab.world.signal(found, signal);
-    return Promise.resolve();
+    return this.lab.step(this.host, 'signal', () => {
+      if (found !== undefined) this.lab.world.signal(found, signal);
+    });
   }
   async kill(program: ProgramRef): Promise<void> {
     const found = this.lab.programs.get(program.handle);
     if (found === undefined || found.endMs !== null) return;
     await this.lab.time.sleep(20, this.host);
-    this.lab.world.end(found, { state: 'ended', exitCode: null, signal: 'SIGKILL' });
+    await this.lab.step(this.host, 'kill', () =>
+      this.lab.world.end(found, { state: 'ended', exitCode: null, signal: 'SIGKILL' }),
+    );
   }
   leftovers(): Promise<ProgramRef[]> {
     return Promise.resolve([...this.lab.kept.values()]);
   }
   forget(program: ProgramRef): Promise<void> {
-    const found = this.lab.programs.get(program.handle);
-    if (found !== undefined) found.heldUntilMs ??= this.lab.time.nowMs;
-    this.lab.kept.delete(program.handle);
-    this.lab.programs.delete(program.handle);
-    return Promise.resolve();
+    return this.lab.step(this.host, 'forget', () => {
+      const found = this.lab.programs.get(program.handle);
+      if (found !== undefined) found.heldUntilMs ??= this.lab.time.nowMs;
+      this.lab.kept.delete(program.handle);
+      this.lab.programs.delete(program.handle);
+    });
   }
   /** As the local executor's guard: a program that is not kept on ends by itself. */
   keepFor(program: ProgramRef, forMs: number): Promise<void> {
@@ -180,7 +216,10 @@ class SimulatedExecutor implements Executor {
 }
 
 class FilesInMemory implements AgentFiles {
-  constructor(private readonly lab: MemberLab) {}
+  constructor(
+    private readonly lab: MemberLab,
+    private readonly host: Host,
+  ) {}
 
   clearLeftovers(): Promise<AttemptRef[]> {
     const left = [...this.lab.folders.values()].map(({ ref }) => ref);
@@ -191,7 +230,7 @@ class FilesInMemory implements AgentFiles {
     return false;
   }
   of(address: AttemptAddress, facility: Facility): AttemptFiles {
-    return new FolderInMemory(this.lab, address, facility);
+    return new FolderInMemory(this.lab, this.host, address, facility);
   }
 }
 
@@ -203,6 +242,7 @@ class FolderInMemory implements AttemptFiles {
 
   constructor(
     private readonly lab: MemberLab,
+    private readonly host: Host,
     private readonly address: AttemptAddress,
     private readonly facility: Facility,
   ) {}
@@ -212,9 +252,10 @@ class FolderInMemory implements AttemptFiles {
   }
 
   stage(assignment: AttemptAssignment): Promise<void> {
-    this.assignment = assignment;
-    this.lab.folders.set(keyOf(this.address), this);
-    return Promise.resolve();
+    return this.lab.step(this.host, 'stage', () => {
+      this.assignment = assignment;
+      this.lab.folders.set(keyOf(this.address), this);
+    });
   }
 
   printed(): Promise<Printed> {
@@ -246,7 +287,8 @@ class FolderInMemory implements AttemptFiles {
   };
 
   remove(): Promise<void> {
-    this.lab.folders.delete(keyOf(this.address));
-    return Promise.resolve();
+    return this.lab.step(this.host, 'remove', () => {
+      this.lab.folders.delete(keyOf(this.address));
+    });
   }
 }

@@ -12,6 +12,10 @@ export interface MessageFaults {
   readonly repeated: number;
   /** It takes up to `lateMs`, and so is overtaken by later ones. */
   readonly late: number;
+  /** The agent dies before it sends it. */
+  readonly agentKilledBefore: number;
+  /** The agent dies after it was served, and before its answer comes. */
+  readonly agentKilledAfter: number;
 }
 
 export const copyLateMs = 15_000;
@@ -43,6 +47,7 @@ export class Network {
     private readonly facility: () => readonly FacilityHost[],
     private readonly principalOf: (token: string) => AgentPrincipal,
     private readonly trace: Trace,
+    private readonly onAgentKilled: (host: Host) => void,
   ) {}
 
   /** Stands in for `fetch`. */
@@ -60,6 +65,10 @@ export class Network {
       body: typeof init.body === 'string' ? JSON.parse(init.body) : undefined,
       agent: this.principalOf(token),
     };
+    if (this.faults.strikes(`${request.name}/agent-killed`, this.rates.agentKilledBefore))
+      this.onAgentKilled(from);
+    // What a dead process still has in hand comes to nothing.
+    if (!from.alive) return new Promise(() => undefined);
     this.messages++;
     return this.exchange(from, request, init.signal ?? undefined);
   }
@@ -87,6 +96,10 @@ export class Network {
         }
         void this.serve(request, gone.signal).then((answer) => {
           if (!answered) return;
+          if (faults.strikes(`${name}/agent-killed-after`, rates.agentKilledAfter)) {
+            this.onAgentKilled(from);
+            return;
+          }
           if (answer === undefined) {
             broken('the connection was reset');
             return;

@@ -5,9 +5,18 @@ export type Client = pg.Client & {
   processID: number;
   gated?: boolean;
   inTransaction?: boolean;
+  /** What the open transaction has written so far. */
+  written?: Written[];
+  /** Incarnations of clusters that the open transaction was told. */
+  seen?: Map<string, number>;
   ended?: boolean;
   over?: Promise<void>;
 };
+/** One write: its parameters, and which incarnations of clusters its transaction was told. */
+export interface Written {
+  readonly values: string;
+  readonly seen: ReadonlyMap<string, number>;
+}
 type Connected = (error: unknown, client: unknown, release: unknown) => void;
 interface Pool {
   totalCount: number;

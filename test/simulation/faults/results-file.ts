@@ -76,7 +76,7 @@ function countByKind(faults: readonly string[]): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const name of faults) {
     const whom = /^[a-z]+/.exec(name)?.[0] ?? '';
-    const what = /[a-z-]+$/.exec(name)?.[0] ?? 'knock-lost';
+    const what = /[a-z-]+$/.exec(name)?.[0] ?? '';
     const kind = `${whom} ${what}`;
     counts[kind] = (counts[kind] ?? 0) + 1;
   }

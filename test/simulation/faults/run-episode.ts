@@ -15,7 +15,7 @@ import { GatedPostgres } from './gated-postgres.js';
 import { MemberLab } from './member-lab.js';
 import { Network } from './network.js';
 import { submission } from './submission.js';
-import { SimulatedRedis, SimulatedStore } from './surroundings.js';
+import { awayMs, SimulatedRedis, SimulatedStore } from './surroundings.js';
 import { Trace } from './trace.js';
 import { Host, VirtualTime } from './virtual-time.js';
 import { World } from './world.js';
@@ -79,9 +79,13 @@ class Episode {
     this.trace = new Trace(hooks.onLine);
     const { seed, only } = options;
     this.random = stream(seed, 'interleaving');
-    this.faults = new FaultPlan(seed, only === undefined ? undefined : new Set(only));
+    this.faults = new FaultPlan(seed, only === undefined ? undefined : new Set(only), hooks.onPossibleFault);
     this.world = new World(this.time, seed);
-    this.redis = new SimulatedRedis(this.time, this.faults, this.rate(rates.knockLost));
+    this.redis = new SimulatedRedis(
+      this.time,
+      this.faults,
+      this.rated({ lost: rates.knockLost, away: rates.redisAwayAtKnock }),
+    );
     this.admin = new pg.Client({ connectionString: databaseUrl });
     this.admin.on('error', () => undefined);
     this.postgres = new GatedPostgres({
@@ -94,6 +98,7 @@ class Episode {
       onCrash: (host) => this.crash(host),
       // Then a standby has to be elected.
       onFreeze: (forMs) => this.disturb(forMs + electionMs),
+      onRestart: () => this.disturb(electionMs),
     });
     this.network = new Network(
       this.time,
@@ -108,6 +113,7 @@ class Episode {
           labId: this.idOf('Lab', 'all'),
         }) as AgentPrincipal,
       this.trace,
+      (host) => this.labs.find((lab) => lab.runs(host))?.kill(host),
     );
   }
 
@@ -240,13 +246,30 @@ class Episode {
     this.disturbances.push({ fromMs: this.time.nowMs, untilMs: this.time.nowMs + forMs });
   }
 
-  private fillBooks(): Promise<void> {
-    const first = this.facility[0] as FacilityHost;
-    return first.host.run(async () => {
-      const ledger = first.app.get(Ledger, { strict: false });
+  /** Until it is told that they are; what is said again changes nothing. */
+  private async fillBooks(): Promise<void> {
+    for (;;) {
+      const chosen = this.anyFacility();
+      const filled =
+        chosen !== undefined &&
+        (await Promise.race([
+          this.fillBooksAt(chosen).then(
+            () => true,
+            () => false,
+          ),
+          this.time.sleep(40_000, undefined).then(() => false),
+        ]));
+      if (filled) return;
+      await this.time.sleep(1_000, undefined);
+    }
+  }
+
+  private fillBooksAt({ host, app }: FacilityHost): Promise<void> {
+    return host.run(async () => {
+      const ledger = app.get(Ledger, { strict: false });
       const actor = 'simulation';
       const unit = 'gpu_seconds' as const;
-      const outcomes = await first.app.get(Transactor).do((tx) =>
+      const outcomes = await app.get(Transactor).do((tx) =>
         ledger.apply(
           [
             { kind: 'open', unit, owner: 'operations', accountKind: 'fund', parent: 'consortium', actor },
@@ -294,6 +317,7 @@ class Episode {
         this.store,
         () => this.clockOf(`${name}/${clocks++}`),
         stream(seed, name),
+        { faults: this.faults, rates: this.rated(rates.machineStep) },
         () => !this.over,
       );
       this.labs.push(lab);
@@ -431,7 +455,7 @@ class Episode {
   private async troubleServers(name: string): Promise<void> {
     const { faults } = this;
     if (faults.strikes(`${name}/redis`, this.rate(rates.redisAway)))
-      this.redis.awayUntilMs = this.time.nowMs + faults.amount(`${name}/redis`, 1_000, 40_000);
+      this.redis.awayUntilMs = this.time.nowMs + faults.amount(`${name}/redis`, ...awayMs);
     if (faults.strikes(`${name}/clock`, this.rate(rates.clockStep))) {
       this.postgres.offsetMs = faults.amount(`${name}/clock`, -5_000, 5_000);
       this.disturb(10_000);

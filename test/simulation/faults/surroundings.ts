@@ -2,6 +2,14 @@ import type { JobFiles } from '@beamtime/scheduling';
 import type { FaultPlan } from './fault-plan.js';
 import type { Host, VirtualTime } from './virtual-time.js';
 
+/** Fault probabilities per knock. */
+export interface KnockFaults {
+  readonly lost: number;
+  /** Redis goes away at this knock, for up to `awayMs`. */
+  readonly away: number;
+}
+export const awayMs = [1_000, 40_000] as const;
+
 /** Carries knocks to one listener, a moment later, or not at all. */
 export class SimulatedRedis {
   awayUntilMs = 0;
@@ -12,7 +20,7 @@ export class SimulatedRedis {
   constructor(
     private readonly time: VirtualTime,
     private readonly faults: FaultPlan,
-    private readonly lossRate: number,
+    private readonly rates: KnockFaults,
   ) {}
 
   connect(host: Host, door: (name: string) => void): void {
@@ -23,8 +31,11 @@ export class SimulatedRedis {
   }
 
   publish(name: string): void {
+    const { faults, rates } = this;
     const fault = `redis/${name}/${++this.published}`;
-    if (this.time.nowMs < this.awayUntilMs || this.faults.strikes(fault, this.lossRate)) return;
+    if (faults.strikes(`${fault}/away`, rates.away))
+      this.awayUntilMs = this.time.nowMs + faults.amount(`${fault}/away`, ...awayMs);
+    if (this.time.nowMs < this.awayUntilMs || faults.strikes(`${fault}/knock-lost`, rates.lost)) return;
     for (const host of this.listeners.get(name) ?? []) {
       if (!host.alive) continue;
       this.time.after(10, host, () => this.doors.get(host)?.(name));
