@@ -1,10 +1,11 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import { LedgerModule } from '@beamtime/access';
 import { CatalogueModule } from '@beamtime/catalogue';
 import { ReadRounds } from '@beamtime/governance';
 import {
   Captures,
-  MODEL_SERVERS,
-  type ModelServers,
+  ModelLoads,
   ModelServing,
   ServedModels,
   TUNNEL_AUTHORITY,
@@ -21,7 +22,7 @@ import { HubModule } from './hub/hub.module.js';
 import { CapturesController } from './internals/captures.controller.js';
 import { inferencePorts } from './join-ports.js';
 import { OutputsController } from './outputs/outputs.controller.js';
-import { ReleaseIdleModels } from './release-idle-models.js';
+import { ReportLoads } from './report-loads.js';
 import { StatusController } from './status.controller.js';
 import { StudiesControllersModule } from './studies/studies-controllers.module.js';
 
@@ -37,7 +38,6 @@ import { StudiesControllersModule } from './studies/studies-controllers.module.j
     ...inferencePorts,
     TunnelHub,
     TunnelGate,
-    { provide: MODEL_SERVERS, useExisting: TunnelHub },
     { provide: TUNNEL_AUTHORITY, useClass: AdmitTunnel },
     {
       provide: ServedModels,
@@ -51,15 +51,21 @@ import { StudiesControllersModule } from './studies/studies-controllers.module.j
     },
     {
       provide: ModelServing,
-      inject: [MODEL_SERVERS, ServedModels],
-      useFactory: (servers: ModelServers, served: ServedModels) => new ModelServing(servers, served),
+      inject: [TunnelHub, ServedModels],
+      useFactory: (hub: TunnelHub, served: ServedModels) => new ModelServing(hub, served, hub.meter),
+    },
+    {
+      provide: ModelLoads,
+      inject: [Transactor],
+      useFactory: (transactor: Transactor) =>
+        new ModelLoads(transactor, `${hostname()}/${process.pid}/${randomUUID()}`),
     },
     {
       provide: Upstreams,
       inject: [CONFIG, LOGGER],
       useFactory: (config: Config, log: Logger) => new Upstreams(config.BEAMTIME_UPSTREAMS, log),
     },
-    ReleaseIdleModels,
+    ReportLoads,
     ReadRounds,
     ClusterViews,
     JobViews,

@@ -103,15 +103,13 @@ async function serve() {
     }
     let body = '';
     request.on('data', (chunk) => (body += chunk));
-    request.on('end', () => {
+    request.on('end', async () => {
+      const given = body === '' ? null : JSON.parse(body);
       response.writeHead(200, { 'content-type': 'application/json' });
-      response.end(
-        JSON.stringify({
-          path: request.url,
-          body: body === '' ? null : JSON.parse(body),
-          attempt: job.attempt,
-        }),
-      );
+      // One that takes its time sends a first piece at once.
+      response.write('{');
+      await pause(given?.forMs ?? 0);
+      response.end(JSON.stringify({ path: request.url, body: given, attempt: job.attempt }).slice(1));
     });
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -1,6 +1,7 @@
 import { accessSchema } from '@beamtime/access';
 import { catalogueSchema } from '@beamtime/catalogue';
 import { identitySchema } from '@beamtime/identity';
+import { inferenceSchema } from '@beamtime/inference';
 import type { ContextSchema } from '@beamtime/platform';
 import { schedulingSchema } from '@beamtime/scheduling';
 
@@ -11,4 +12,5 @@ export const schedulerSchemas: readonly ContextSchema[] = [
   catalogueSchema,
   accessSchema,
   schedulingSchema,
+  inferenceSchema,
 ];

@@ -1,5 +1,7 @@
 import { LedgerModule } from '@beamtime/access';
 import { CatalogueModule } from '@beamtime/catalogue';
+import { ReplicaDemand } from '@beamtime/inference';
+import { Transactor } from '@beamtime/platform';
 import { SchedulingModule } from '@beamtime/scheduling';
 import { Module } from '@nestjs/common';
 import { AgentsController } from './agents.controller.js';
@@ -9,6 +11,8 @@ import { JobsController } from './jobs.controller.js';
 import { JoinFacts } from './join-facts.js';
 import { schedulingPorts } from './join-ports.js';
 import { QuotasController } from './quotas.controller.js';
+import { KeepReplicas } from './replicas/keep-replicas.js';
+import { ServingController } from './replicas/serving.controller.js';
 import { SubmissionsController } from './submissions.controller.js';
 import { TesController } from './tes.controller.js';
 
@@ -22,11 +26,20 @@ import { TesController } from './tes.controller.js';
     ClustersController,
     JobsController,
     QuotasController,
+    ServingController,
     SubmissionsController,
     AgentsController,
     TesController,
     FilesController,
   ],
-  providers: [JoinFacts],
+  providers: [
+    {
+      provide: ReplicaDemand,
+      inject: [Transactor],
+      useFactory: (transactor: Transactor) => new ReplicaDemand(transactor),
+    },
+    KeepReplicas,
+    JoinFacts,
+  ],
 })
 export class SchedulerServiceModule {}

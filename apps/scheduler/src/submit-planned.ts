@@ -12,6 +12,8 @@ export interface PlannedSubmission {
   readonly requestKey: string | null;
   /** For a model that is still to be trained: the training, and from what the work is planned afterwards. */
   readonly whenTrained?: { readonly after: readonly string[]; readonly unplanned: Record<string, unknown> };
+  /** For a serve job: which of the replicas of the model. */
+  readonly replica?: number;
   readonly submittedBy: string;
 }
 
@@ -48,6 +50,7 @@ export function submitPlanned(
         ? { gpuSecondsHeld: Math.max(1, Math.floor(planned.gpuSecondsEstimate)) }
         : {}),
       ...how.whenTrained,
+      ...(how.replica === undefined ? {} : { replica: how.replica }),
       submittedBy: how.submittedBy,
     },
     tx,

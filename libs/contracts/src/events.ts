@@ -93,15 +93,13 @@ export const facts = {
     modelId: idText('mdl'),
     resolved: z.record(z.string(), z.unknown()),
   }),
-  /** Somebody asks a model that no cluster serves: scheduling submits a serve job, once. */
   /** A training job has ended and all that it made is in the catalogue: now the model can be loaded, or will not be. */
   'model.training-recorded': z.object({
     modelId: idText('mdl'),
     jobId: idText('job'),
   }),
+  /** Somebody asks a model that no cluster serves: it needs a replica now, not when its load is looked at next. */
   'model.wanted': z.object({ modelId: idText('mdl') }),
-  /** Nobody has asked a model for a while: its serve job may end. */
-  'model.unwanted': z.object({ modelId: idText('mdl') }),
   /** Results of an evaluation of one revision of one model. */
   'evaluation.reported': z.object({
     jobId: idText('job'),

@@ -28,6 +28,7 @@ export * from './runner-event.js';
 export * from './runner-job.js';
 export * from './runner-serve.js';
 export * from './scheduling.js';
+export * from './serving.js';
 export * from './space-files.js';
 export * from './studies.js';
 export * from './submissions.js';

@@ -36,9 +36,7 @@ export async function estimateCapture(
   serving: ModelServing,
   call: Omit<CaptureCall, 'requestId'>,
 ): Expected<CaptureEstimate> {
-  const server = await serving.ready(call.target.modelId, call.signal);
-  if (!server.ok) return server;
-  return serving.callJson<CaptureEstimate>(server.value, {
+  return serving.callJson<CaptureEstimate>(call.target.modelId, {
     method: 'POST',
     path: '/capture/estimate',
     body: { ...call.request, revision: call.target.revision },
@@ -76,9 +74,7 @@ export async function captureInternals(
     unit: 'activation_bytes',
     atMost: activationBytes,
     work: async () => {
-      const server = await serving.ready(target.modelId, signal);
-      if (!server.ok) return server;
-      const answer = await serving.call(server.value, {
+      const answer = await serving.call(target.modelId, {
         method: 'POST',
         path: '/capture',
         body: { ...request, revision: target.revision },

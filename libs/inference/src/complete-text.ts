@@ -51,11 +51,9 @@ export async function completeText(
     unit: 'output_tokens',
     atMost: outputTokensAtMost(request),
     work: async () => {
-      const server = await serving.ready(target.modelId, signal);
-      if (!server.ok) return server;
       const body = toRunnerCompletion(request, target.revision);
       if (call.onChunk === undefined) {
-        const answer = await serving.callJson<CompletionsResponse>(server.value, {
+        const answer = await serving.callJson<CompletionsResponse>(target.modelId, {
           method: 'POST',
           path: '/completions',
           body,
@@ -72,7 +70,12 @@ export async function completeText(
           used: outputTokensUsed(request, usage),
         });
       }
-      const answer = await serving.call(server.value, { method: 'POST', path: '/completions', body, signal });
+      const answer = await serving.call(target.modelId, {
+        method: 'POST',
+        path: '/completions',
+        body,
+        signal,
+      });
       if (!answer.ok) return answer;
       const streamed = await relay(answer.value, head, call.onChunk, signal);
       if (!streamed.ok) return streamed;

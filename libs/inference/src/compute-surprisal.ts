@@ -26,9 +26,7 @@ export function computeSurprisal(
     unit: 'output_tokens',
     atMost: request.items.reduce((sum, item) => sum + promptTokensAtMost(item.text), 0),
     work: async () => {
-      const server = await serving.ready(target.modelId, signal);
-      if (!server.ok) return server;
-      const answer = await serving.callJson<SurprisalResponse>(server.value, {
+      const answer = await serving.callJson<SurprisalResponse>(target.modelId, {
         method: 'POST',
         path: '/surprisal',
         body: { ...request, revision: target.revision },

@@ -26,9 +26,7 @@ export function embedText(
     unit: 'output_tokens',
     atMost: inputs.reduce((sum, input) => sum + promptTokensAtMost(input), 0),
     work: async () => {
-      const server = await serving.ready(target.modelId, signal);
-      if (!server.ok) return server;
-      const answer = await serving.callJson<EmbeddingsResponse>(server.value, {
+      const answer = await serving.callJson<EmbeddingsResponse>(target.modelId, {
         method: 'POST',
         path: '/embeddings',
         body: { revision: target.revision, inputs },

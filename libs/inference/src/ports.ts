@@ -94,6 +94,6 @@ export interface ModelServer {
   request(call: ServerCall): Promise<ServerAnswer>;
 }
 export interface ModelServers {
-  find(modelId: ModelId): ModelServer | undefined;
+  /** The replica that should have the next request. @param except one that has just failed */
+  find(modelId: ModelId, except?: ModelServer): ModelServer | undefined;
 }
-export const MODEL_SERVERS = Symbol('ModelServers');

@@ -29,6 +29,7 @@ import { JobStream } from './read/job-stream.js';
 import { JobTraces } from './read/job-traces.js';
 import { JobViews } from './read/job-views.js';
 import { ShareViews } from './read/share-views.js';
+import { Replicas } from './replicas/replicas.js';
 import { CreateTask } from './tasks/create-task.js';
 import { ReadTasks } from './tasks/read-tasks.js';
 import { RecordCommands } from './tasks/record-commands.js';
@@ -51,6 +52,7 @@ const useCases = [
   PlanLate,
   SetQuota,
   CancelJob,
+  Replicas,
   RegisterCluster,
   ChangeCluster,
   RegisterAgent,

@@ -29,12 +29,14 @@ import { importFolder } from './import-folder.js';
 import { type HubImportOptions, importFromHub, isHubId } from './import-hub.js';
 import { describeEvaluations, flattenEvaluations, readEvaluations } from './list-evaluations.js';
 import { readFactorsFile } from './read-factors.js';
+import { registerServing } from './serving-command.js';
 import { verifyFolder, verifyPublished } from './verify-model.js';
 
 export function registerModelCommands(program: Command, io: CliIo): void {
   registerModelsCommands(program, io);
   const model = program.command('model').description('one model of the catalogue');
   registerListClosed(model, io);
+  registerServing(model, io);
 
   examples(
     model

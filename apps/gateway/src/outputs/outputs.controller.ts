@@ -338,7 +338,6 @@ export class OutputsController {
     signal: AbortSignal,
     call: Omit<ServerCall, 'timeoutMs'>,
   ): Promise<T> {
-    const server = unwrap(await this.serving.ready(target.modelId, signal));
-    return unwrap(await this.serving.callJson<T>(server, { ...call, signal }));
+    return unwrap(await this.serving.callJson<T>(target.modelId, { ...call, signal }));
   }
 }

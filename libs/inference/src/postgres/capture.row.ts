@@ -15,12 +15,3 @@ export class CaptureRow {
   @Column({ type: 'jsonb' }) usage!: unknown;
   @Column({ type: 'timestamptz', name: 'created_at', default: () => 'now()' }) createdAt!: Date;
 }
-
-@Entity({ schema: 'inference', name: 'served_model' })
-@Index('served_model_idle', ['lastUsedAt'])
-export class ServedModelRow {
-  @PrimaryColumn({ type: 'text', name: 'model_id', primaryKeyConstraintName: 'served_model_pkey' })
-  modelId!: string;
-  @Column({ type: 'timestamptz', name: 'wanted_at', nullable: true }) wantedAt!: Date | null;
-  @Column({ type: 'timestamptz', name: 'last_used_at', default: () => 'now()' }) lastUsedAt!: Date;
-}

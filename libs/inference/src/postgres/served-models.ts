@@ -8,7 +8,7 @@ const askAgainMs = 20_000;
 /** Models that one process remembers having noted; beyond it, some are noted more often. */
 const remembered = 10_000;
 
-/** Which models are in use: asks scheduling for those that are not served, and lets go of those that nobody asks. */
+/** Which models are in use, and which of them are asked for while nobody serves them. */
 export class ServedModels {
   private readonly notedAtMs = new Map<string, number>();
 
@@ -34,18 +34,6 @@ export class ServedModels {
         [modelId, askAgainMs],
       );
       if (due > 0) await tx.record('model.wanted', { modelId });
-    });
-  }
-
-  /** Lets go of the models that nobody asked for this long; returns how many. */
-  releaseIdle(idleMs: number): Promise<number> {
-    return this.transactor.do(async (tx) => {
-      const idle = await tx.rows<{ model_id: ModelId }>(
-        `DELETE FROM inference.served_model WHERE last_used_at < now() - $1 * interval '1 millisecond' RETURNING model_id`,
-        [idleMs],
-      );
-      for (const { model_id } of idle) await tx.record('model.unwanted', { modelId: model_id });
-      return idle.length;
     });
   }
 }

@@ -4,9 +4,10 @@ import {
   tunnelLimits,
   tunnelUpMessageSchema,
 } from '@beamtime/contracts';
-import type { JobId } from '@beamtime/kernel';
+import type { JobId, ModelId } from '@beamtime/kernel';
 import { WebSocket } from 'ws';
 import type { ModelServer, ServerAnswer, ServerCall } from '../ports.js';
+import type { LoadMeter } from '../replicas/load-meter.js';
 import { AnswerBody } from './answer-body.js';
 
 /** Which attempt of which job is at the other end. */
@@ -20,6 +21,14 @@ export interface TunnelOwner {
 /** The request did not reach the model, or its answer broke off. */
 export class TunnelBroken extends Error {
   override readonly name = 'TunnelBroken';
+
+  /** @param elsewhere whether the same request may do better at another replica: it is this one that failed */
+  constructor(
+    message: string,
+    readonly elsewhere = false,
+  ) {
+    super(message);
+  }
 }
 
 interface Pending {
@@ -27,6 +36,8 @@ interface Pending {
   readonly resolve: (answer: ServerAnswer) => void;
   readonly reject: (error: Error) => void;
   readonly timer: NodeJS.Timeout;
+  /** Tells the meter that it is over. */
+  readonly over: () => void;
   /** Body bytes that the agent may still send; more is a fault of the agent. */
   allowed: number;
 }
@@ -37,6 +48,10 @@ const pingEveryMs = 5_000;
 /** A live served model at the other end of a WebSocket that its agent opened. */
 export class TunnelConnection implements ModelServer {
   revisions: readonly string[] | undefined;
+  /** It gets no new requests where another replica can take them. */
+  isLeaving = false;
+  /** When it was chosen last, as a count of choices: of equals it is another one's turn. */
+  turn = 0;
   private readonly pending = new Map<number, Pending>();
   private lastId = 0;
   private heardMs = performance.now();
@@ -45,6 +60,7 @@ export class TunnelConnection implements ModelServer {
   constructor(
     private readonly socket: WebSocket,
     readonly owner: TunnelOwner,
+    private readonly meter: LoadMeter,
   ) {
     socket.on('message', (data, isBinary) => this.hear(data as Buffer, isBinary));
     socket.on('pong', () => {
@@ -64,9 +80,9 @@ export class TunnelConnection implements ModelServer {
   }
 
   request(call: ServerCall): Promise<ServerAnswer> {
-    if (!this.isReady) return Promise.reject(new TunnelBroken('the model is not connected'));
+    if (!this.isReady) return Promise.reject(new TunnelBroken('the model is not connected', true));
     if (this.pending.size >= tunnelLimits.requests)
-      return Promise.reject(new TunnelBroken('too many requests to this model at once'));
+      return Promise.reject(new TunnelBroken('too many requests to this model at once', true));
     if (call.signal?.aborted === true) return Promise.reject(new TunnelBroken('the caller has gone'));
     const body = call.body === undefined ? null : JSON.stringify(call.body);
     if (body !== null && Buffer.byteLength(body) > tunnelLimits.requestBytes)
@@ -78,7 +94,15 @@ export class TunnelConnection implements ModelServer {
       // A little longer than the agent's own limit, whose answer says more.
       const timer = setTimeout(give(`no answer within ${timeoutMs} ms`), timeoutMs + 1_000);
       const answer = new AnswerBody((bytes) => this.grant(id, bytes), give('the reader has gone'));
-      this.pending.set(id, { body: answer, resolve, reject, timer, allowed: tunnelLimits.initialCredit });
+      const over = this.meter.begin(this.owner.modelId as ModelId, this.owner.jobId);
+      this.pending.set(id, {
+        body: answer,
+        resolve,
+        reject,
+        timer,
+        over,
+        allowed: tunnelLimits.initialCredit,
+      });
       call.signal?.addEventListener('abort', give('the caller has gone'), { once: true });
       this.send({ type: 'request', id, method: call.method, path: call.path, body, timeoutMs });
     });
@@ -133,7 +157,7 @@ export class TunnelConnection implements ModelServer {
         return;
       case 'failed': {
         this.finish(message.id);
-        const error = new TunnelBroken(`${message.code}: ${message.detail}`);
+        const error = new TunnelBroken(`${message.code}: ${message.detail}`, message.code !== 'timeout');
         pending.reject(error);
         pending.body.fail(error);
       }
@@ -171,7 +195,9 @@ export class TunnelConnection implements ModelServer {
   }
 
   private finish(id: number): void {
-    clearTimeout(this.pending.get(id)?.timer);
+    const pending = this.pending.get(id);
+    clearTimeout(pending?.timer);
+    pending?.over();
     this.pending.delete(id);
   }
 
@@ -186,7 +212,7 @@ export class TunnelConnection implements ModelServer {
 
   private closed(): void {
     clearInterval(this.watch);
-    const error = new TunnelBroken('the connection to the model broke');
+    const error = new TunnelBroken('the connection to the model broke', true);
     for (const [id, pending] of this.pending) {
       this.finish(id);
       pending.reject(error);

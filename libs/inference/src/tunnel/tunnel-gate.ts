@@ -10,15 +10,21 @@ import { WebSocketServer } from 'ws';
 import type { TunnelConnection } from './tunnel-connection.js';
 import { TunnelHub } from './tunnel-hub.js';
 
-/** Port to scheduling: whether this attempt, held by this agent, serves a model now. */
+/**
+ * Port to scheduling: whether this attempt, held by this agent, serves a model now, and whether it is to get no new
+ * requests any more.
+ */
 export interface TunnelAuthority {
   execute(
     claim: TunnelQuery & { readonly clusterId: string },
-  ): Promise<Result<{ jobId: JobId; modelId: string | null }, Problem>>;
+  ): Promise<Result<{ jobId: JobId; modelId: string | null; isLeaving: boolean }, Problem>>;
 }
 export const TUNNEL_AUTHORITY = Symbol('TunnelAuthority');
 
-/** A tunnel whose attempt has ended, or passed to another cluster, is closed within this time. */
+/**
+ * A tunnel whose attempt has ended, or passed to another cluster, is closed within this time, and one whose replica
+ * leaves gets no new requests.
+ */
 const admitAgainMs = 5_000;
 
 /** Lets agents connect served models: checks key, incarnation and attempt at the door and again while they stay. */
@@ -75,7 +81,9 @@ export class TunnelGate implements OnApplicationBootstrap, OnApplicationShutdown
       return;
     }
     this.sockets.handleUpgrade(request, socket, head, (ws) => {
-      const connection = this.hub.add(ws, { ...claim, ...admitted.value });
+      const { jobId, modelId, isLeaving } = admitted.value;
+      const connection = this.hub.add(ws, { ...claim, jobId, modelId });
+      connection.isLeaving = isLeaving;
       this.log.info({ jobId: claim.jobId, attempt: claim.attempt }, 'a served model is connected');
       this.admitAgain(connection, claim, bearer);
     });
@@ -102,6 +110,7 @@ export class TunnelGate implements OnApplicationBootstrap, OnApplicationShutdown
       const principal = await this.authenticator.authenticate({ bearer, session: undefined });
       const admitted = await this.authority.execute(claim);
       if (principal?.kind !== 'agent' || !admitted.ok) connection.close(4403, 'no longer admitted');
+      else connection.isLeaving = admitted.value.isLeaving;
     } catch (error) {
       // The database is away for a moment: what was admitted stays.
       this.log.warn({ err: error }, 'a tunnel could not be checked');

@@ -14,18 +14,18 @@ export class AdmitTunnel {
 
   async execute(
     claim: AttemptClaim,
-  ): Promise<Result<{ jobId: JobId; modelId: string | null }, Problem<ProblemCode>>> {
+  ): Promise<Result<{ jobId: JobId; modelId: string | null; isLeaving: boolean }, Problem<ProblemCode>>> {
     const tx = this.transactor.read;
     const replaced = await refuseSuperseded(tx, claim);
     if (replaced !== undefined) return err(replaced);
-    const row = await tx.row<{ id: JobId; model_id: string | null }>(
-      `SELECT j.id, j.model_id FROM scheduling.job j
+    const row = await tx.row<{ id: JobId; model_id: string | null; is_leaving: boolean }>(
+      `SELECT j.id, j.model_id, j.leaving_at IS NOT NULL AS is_leaving FROM scheduling.job j
        JOIN scheduling.attempt a ON a.job_id = j.id AND a.number = j.attempts
        WHERE j.id = $1 AND a.number = $2 AND a.cluster_id = $3 AND a.incarnation = $4 AND j.kind = 'serve'
          AND a.state IN (${held}) AND j.cancel_requested_at IS NULL`,
       [claim.jobId, claim.attempt, claim.clusterId, claim.incarnation],
     );
     if (row === undefined) return err(fenced(claim, 'serves nothing now'));
-    return ok({ jobId: row.id, modelId: row.model_id });
+    return ok({ jobId: row.id, modelId: row.model_id, isLeaving: row.is_leaving });
   }
 }

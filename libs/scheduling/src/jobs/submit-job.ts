@@ -55,6 +55,8 @@ export interface JobSubmission {
    * only what is known so far. Such a job follows the training, which must not have ended.
    */
   readonly unplanned?: Readonly<Record<string, unknown>>;
+  /** For a serve job of the facility's own: which of the replicas of its model it is. Each is live once. */
+  readonly replica?: number;
   /** Id of a person, or a part of the facility. */
   readonly submittedBy: string;
 }
@@ -253,11 +255,15 @@ function requestOf(job: JobSubmission): JobRequest {
   };
 }
 
-/** Under what a submission may be known already: the wish of its sender, or the model that it serves. */
+/**
+ * Under what a submission may be known already: the wish of its sender, or the model that it serves. A person gets any job
+ * that serves it; a replica is known by its number.
+ */
 function keysOf(job: JobSubmission): string[] {
+  const replica = job.replica === undefined ? '' : `/${job.replica}`;
   return [
     ...(job.requestKey === null ? [] : [`job/${job.requestKey}`]),
-    ...(job.kind === 'serve' && job.modelId !== null ? [`serve/${job.modelId}`] : []),
+    ...(job.kind === 'serve' && job.modelId !== null ? [`serve/${job.modelId}${replica}`] : []),
   ];
 }
 
@@ -281,7 +287,11 @@ async function findKnown(tx: Tx, submissions: readonly Submission[]): Promise<Ma
      UNION ALL
      SELECT * FROM (SELECT DISTINCT ON (model_id) 'serve/' || model_id, id FROM scheduling.job
        WHERE kind = 'serve' AND model_id = ANY ($3) AND state IN ('queued', 'running')
-         AND cancel_requested_at IS NULL ORDER BY model_id, submitted_at) served`,
+         AND cancel_requested_at IS NULL AND leaving_at IS NULL ORDER BY model_id, submitted_at) served
+     UNION ALL
+     SELECT 'serve/' || model_id || '/' || replica, id FROM scheduling.job
+       WHERE kind = 'serve' AND model_id = ANY ($3) AND state IN ('queued', 'running')
+         AND cancel_requested_at IS NULL AND leaving_at IS NULL AND replica IS NOT NULL`,
     [
       submissions.map(({ jobId }) => jobId),
       submissions.flatMap(({ job }) => (job.requestKey === null ? [] : [job.requestKey])),
@@ -321,6 +331,7 @@ async function insertJobs(tx: Tx, submissions: readonly Accepted[]): Promise<voi
       blocked_by: follows.open.length + (job.unplanned === undefined ? 0 : 1),
       unplanned: job.unplanned ?? null,
       deadline: job.deadlineMs == null ? null : new Date(job.deadlineMs).toISOString(),
+      replica: job.replica ?? null,
     };
   });
   await tx.rows(
@@ -383,4 +394,5 @@ const insertedColumns = [
   ['blocked_by', 'int'],
   ['unplanned', 'jsonb'],
   ['deadline', 'timestamptz'],
+  ['replica', 'int'],
 ] as const;

@@ -40,6 +40,10 @@ export interface JobRecord {
   /** Jobs that follow it. */
   followers: number;
   deadline: Date | null;
+  /** Which of the replicas of its model it is; null where it is none. */
+  replica: number | null;
+  /** Since when it gets no new requests. */
+  leaving_at: Date | null;
   account: GpuAccountRef | null;
   gpu_seconds_held: string;
   gpu_seconds_used: string;
@@ -61,7 +65,7 @@ export interface JobRecord {
 
 export const jobColumns = `id, kind, name, state, reason, owner, lab_id, suite_id, model_id, study_id, gpus, gpu_type,
   gpu_memory_mib, max_seconds, checkpointable, priority, attempt_limit, attempts, failures, retry_at, blocked_by,
-  followers, deadline, account,
+  followers, deadline, replica, leaving_at, account,
   gpu_seconds_held, gpu_seconds_used, seconds_used, cancel_requested_at, cancel_reason, cancel_actor, resumable,
   resumable_step, progress, checkpoints, last_checkpoint_step, submitted_by, submitted_at, started_at, ended_at,
   updated_at`;

@@ -21,6 +21,13 @@ import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm
 @Index('job_unfinished_of_study', ['studyId'], {
   where: `state IN ('queued', 'running') AND study_id IS NOT NULL`,
 })
+@Check('job_replica_serves', `replica IS NULL OR (replica > 0 AND kind = 'serve' AND model_id IS NOT NULL)`)
+@Check('job_leaving_replica', 'leaving_at IS NULL OR replica IS NOT NULL')
+@Index('job_serving', ['modelId'], { where: `kind = 'serve' AND state IN ('queued', 'running')` })
+@Index('job_replica_once', ['modelId', 'replica'], {
+  unique: true,
+  where: `kind = 'serve' AND replica IS NOT NULL AND leaving_at IS NULL AND cancel_requested_at IS NULL AND state IN ('queued', 'running')`,
+})
 @Index('job_in_state', ['state', 'id'])
 @Index('job_suite', ['suiteId'])
 @Index('job_model', ['modelId'])
@@ -53,6 +60,10 @@ export class JobRow {
   @Column({ type: 'int', name: 'blocked_by', default: 0 }) blockedBy!: number;
   @Column({ type: 'int', default: 0 }) followers!: number;
   @Column({ type: 'timestamptz', nullable: true }) deadline!: Date | null;
+  /** Which of the replicas of its model it is; no two that do not leave have one number. */
+  @Column({ type: 'int', nullable: true }) replica!: number | null;
+  /** Since when it gets no new requests. */
+  @Column({ type: 'timestamptz', name: 'leaving_at', nullable: true }) leavingAt!: Date | null;
   /** What an app needs to plan its work later; null once `runner` and `inputs` say what it does. */
   @Column({ type: 'jsonb', nullable: true }) unplanned!: unknown;
   @Column({ type: 'text', name: 'request_key', nullable: true }) requestKey!: string | null;

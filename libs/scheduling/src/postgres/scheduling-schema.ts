@@ -13,6 +13,7 @@ import { dependencyMigrations } from './dependency-migrations.js';
 import { ArtifactRow, CheckpointRow, DependencyRow, EvaluationRow, JobRow, ShadowRow } from './job.row.js';
 import { QuotaRow } from './quota.row.js';
 import { quotaMigrations } from './quota-migrations.js';
+import { replicaMigrations } from './replica-migrations.js';
 import { CommandLogRow, SpaceFileRow, TaskRow } from './task.row.js';
 
 export const schedulingSchema: ContextSchema = {
@@ -311,5 +312,6 @@ export const schedulingSchema: ContextSchema = {
     ),
     ...dependencyMigrations,
     ...quotaMigrations,
+    ...replicaMigrations,
   ],
 };
