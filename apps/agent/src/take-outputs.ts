@@ -14,6 +14,7 @@ export class TakeOutputs {
   private readonly queue: Work[] = [];
   private working: Promise<void> | undefined;
   private failure: Error | undefined;
+  private state: { readonly dir: string; readonly files: readonly FolderFile[] } | undefined;
 
   constructor(
     private readonly uploads: Pick<UploadFiles, 'collect' | 'upload'>,
@@ -71,6 +72,7 @@ export class TakeOutputs {
       if (this.queue.some((work) => (work.resumableStep ?? -1) > event.step)) return;
       await this.uploads.upload(parcels, this.signal);
       await this.reporter.resumable({ step: event.step, chainSha256: event.chainSha256, files: parcels });
+      this.state = { dir: event.dir, files: event.files };
     });
   }
 
@@ -109,6 +111,11 @@ export class TakeOutputs {
   async settled(): Promise<Error | undefined> {
     while (this.working !== undefined) await this.working;
     return this.failure;
+  }
+
+  /** The state from which another attempt would go on, as far as this one has brought it in. */
+  get savedState(): { readonly dir: string; readonly files: readonly FolderFile[] } | undefined {
+    return this.state;
   }
 
   get failed(): Error | undefined {

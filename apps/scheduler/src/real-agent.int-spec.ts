@@ -165,6 +165,26 @@ describe('a real agent', { timeout: 120_000 }, () => {
     expect(await weightsOf(jobId)).toBe(undisturbedWeights(50));
   });
 
+  it('keeps the state of an attempt that failed, which goes on where that lies', async () => {
+    // Of two own clusters a job starts in the first, if nothing speaks for the other.
+    const first = await agent('first');
+    const second = await up((await agent('second')).start());
+    const { jobId } = await train(150);
+    await expect
+      .poll(async () => (await at.job(jobId)).resumableStep ?? 0, { timeout: 20_000 })
+      .toBeGreaterThanOrEqual(4);
+    await up(first.start());
+    process.kill(second.programs()[0] ?? 0, 'SIGKILL');
+    const job = await ends(jobId);
+    expect(job).toMatchObject({ state: 'succeeded', clusterId: second.clusterId, attempts: 2 });
+    expect(await weightsOf(jobId)).toBe(undisturbedWeights(150));
+    const { items } = await at.researcher.call(listJobEvents, { params: { jobId }, query: {} });
+    const offers = items.filter((event) => event.to === 'offered').map(({ reason }) => reason);
+    expect(offers.at(-1)).toMatch(
+      new RegExp(`^to ${second.clusterId}, which holds .* of its inputs and saved state$`),
+    );
+  });
+
   it('tells why a program crashed, tries again, and keeps its last words', async () => {
     await up((await agent('crash')).start());
     const { jobId } = await train(20, { learningRate: 0.5 });

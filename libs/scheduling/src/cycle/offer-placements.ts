@@ -1,11 +1,13 @@
 import { type Leadership, requireEpoch, type Tx } from '@beamtime/platform';
 import type { Placement } from '../domain/decide.js';
+import { type CachedBytes, wordsOfBytes } from '../domain/locality.js';
 import { appendHistoryAll } from '../postgres/job-records.js';
 
 interface OfferedRow {
   job_id: string;
   number: number;
   cluster_id: string;
+  resumed_from_step: string | null;
 }
 
 /**
@@ -17,7 +19,7 @@ export async function offerPlacements(
   tx: Tx,
   leadership: Leadership,
   placements: readonly Placement[],
-  offerTtlMs: number,
+  { offerTtlMs, cached }: { readonly offerTtlMs: number; readonly cached: CachedBytes },
 ): Promise<OfferedRow[]> {
   if (placements.length === 0) return [];
   await requireEpoch(tx, leadership);
@@ -39,13 +41,13 @@ export async function offerPlacements(
      )
      INSERT INTO scheduling.attempt (job_id, number, cluster_id, gpus, owner, offer_expires_at, resumed_from_step)
      SELECT id, attempts, cluster_id, gpus, owner, now() + $3 * interval '1 millisecond', resumable_step FROM started
-     RETURNING job_id, number, cluster_id`,
+     RETURNING job_id, number, cluster_id, resumed_from_step`,
     [placements.map((p) => p.jobId), placements.map((p) => p.clusterId), offerTtlMs],
   );
   const actor = `scheduler/${leadership.epoch}`;
   await appendHistoryAll(
     tx,
-    offered.flatMap(({ job_id: jobId, number, cluster_id: clusterId }) => [
+    offered.flatMap(({ job_id: jobId, number, cluster_id: clusterId, resumed_from_step: step }) => [
       { jobId, attempt: null, subject: 'job' as const, from: 'queued', to: 'running', actor, reason: null },
       {
         jobId,
@@ -54,9 +56,14 @@ export async function offerPlacements(
         from: null,
         to: 'offered',
         actor,
-        reason: `to ${clusterId}`,
+        reason: `to ${clusterId}${whatLiesThere(cached.get(jobId)?.[clusterId], step !== null)}`,
       },
     ]),
   );
   return offered;
+}
+
+function whatLiesThere(bytes: number | undefined, goesOn: boolean): string {
+  if (bytes === undefined || bytes === 0) return '';
+  return `, which holds ${wordsOfBytes(bytes)} of its inputs${goesOn ? ' and saved state' : ''}`;
 }

@@ -51,6 +51,8 @@ export interface SnapshotCluster {
   readonly busyGpus: Readonly<Record<Owner, number>>;
   /** Live attempts on it; what is busy without standing here cannot be asked to leave. */
   readonly running?: readonly RunningJob[];
+  /** Its agent has said which inputs it keeps for later jobs; absent: it keeps none. */
+  readonly keepsInputs?: boolean;
   /** Absent: only the cluster as a whole is known. */
   readonly nodes?: readonly SnapshotNode[];
 }
@@ -135,6 +137,8 @@ export interface WaitingJob extends JobRequest {
   readonly retryAtMs: number | null;
   /** Clusters that declined it lately. */
   readonly avoid: readonly string[];
+  /** Bytes of its inputs, and of the state from which it goes on, that lie at clusters already; absent: not known. */
+  readonly cachedBytes?: Readonly<Record<string, number>>;
 }
 
 export interface OwnerUse {

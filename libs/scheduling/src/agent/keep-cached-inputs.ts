@@ -1,0 +1,29 @@
+import type { Tx } from '@beamtime/platform';
+import type { AgentSync } from './sync-agent.js';
+
+/**
+ * Takes in which inputs lie at a cluster, in one statement and only where they are others: an older word of this process,
+ * or one of a process that has been replaced, changes nothing. Nothing depends on it but where jobs start that could
+ * start in several places, so it is not proved.
+ */
+export async function keepCachedInputs(
+  tx: Tx,
+  { clusterId, incarnation, cached }: Pick<AgentSync, 'clusterId' | 'incarnation' | 'cached'>,
+): Promise<void> {
+  if (cached === undefined) return;
+  await tx.rows(
+    `WITH newer AS (
+       UPDATE scheduling.cluster SET cache_incarnation = $2, cache_version = $3, cached_inputs = cardinality($4::text[])
+       WHERE id = $1 AND incarnation = $2 AND state <> 'retired' AND (cache_incarnation, cache_version) < ($2, $3)
+       RETURNING id
+     ), said AS (
+       SELECT DISTINCT digits, newer.id AS cluster_id FROM newer, unnest($4::text[]) AS s (digits)
+     ), gone AS (
+       DELETE FROM scheduling.cached_input c USING newer
+       WHERE c.cluster_id = newer.id AND NOT EXISTS (SELECT 1 FROM said WHERE said.digits = c.digits)
+     )
+     INSERT INTO scheduling.cached_input (digits, cluster_id) SELECT digits, cluster_id FROM said
+     ON CONFLICT DO NOTHING`,
+    [clusterId, incarnation, cached.version, cached.inputs],
+  );
+}
