@@ -26,8 +26,8 @@ export interface AttemptFiles {
   stage(assignment: AttemptAssignment, signal: AbortSignal): Promise<void>;
   /** With `final`, also a last line without its end. */
   printed(final: boolean): Promise<Printed>;
-  /** Keeps a state that it saved for a later attempt here; the program has ended. */
-  keepState(folder: string, files: readonly FolderFile[]): Promise<void>;
+  /** Keeps a folder that it saved for what comes later here; the program has ended. */
+  keep(folder: string, files: readonly FolderFile[]): Promise<void>;
   remove(): Promise<void>;
 }
 
@@ -44,7 +44,7 @@ export interface AgentFiles {
   of(address: AttemptAddress, facility: Facility): AttemptFiles;
 }
 
-/** A state of a gigabyte or so is hashed by then, and the next sync tells of it. */
+/** A gigabyte or so is hashed by then, and the next sync tells of it. */
 const waitForHashMs = 1_000;
 
 /** While this file lies in the state folder, the agent drains; `beamtime agent drain` puts it there. */
@@ -133,7 +133,7 @@ class FolderOfAttempt implements AttemptFiles {
     return { stdout, stderr, bytes: this.stdout.bytesRead + this.stderr.bytesRead };
   }
 
-  async keepState(folder: string, files: readonly FolderFile[]): Promise<void> {
+  async keep(folder: string, files: readonly FolderFile[]): Promise<void> {
     const { done } = await this.cache.adopt(
       files.map(({ path, bytes, sha256 }) => ({
         path: join(this.workdir, folder, path),

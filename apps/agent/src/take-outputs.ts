@@ -4,6 +4,11 @@ import type { Log } from './log.js';
 import type { UploadFiles } from './upload-files.js';
 
 type EventOf<Kind extends RunnerEvent['kind']> = Extract<RunnerEvent, { kind: Kind }>;
+/** A folder of the working folder, and what was brought in of it. */
+interface OutputFolder {
+  readonly dir: string;
+  readonly files: readonly FolderFile[];
+}
 type Work = { readonly resumableStep: number | null; readonly run: () => Promise<void> };
 
 /**
@@ -14,7 +19,8 @@ export class TakeOutputs {
   private readonly queue: Work[] = [];
   private working: Promise<void> | undefined;
   private failure: Error | undefined;
-  private state: { readonly dir: string; readonly files: readonly FolderFile[] } | undefined;
+  private state: OutputFolder | undefined;
+  private checkpoint: OutputFolder | undefined;
 
   constructor(
     private readonly uploads: Pick<UploadFiles, 'collect' | 'upload'>,
@@ -56,6 +62,7 @@ export class TakeOutputs {
         chainSha256,
         files: parcels,
       });
+      this.checkpoint = { dir: event.dir, files: event.files };
     });
   }
 
@@ -114,8 +121,13 @@ export class TakeOutputs {
   }
 
   /** The state from which another attempt would go on, as far as this one has brought it in. */
-  get savedState(): { readonly dir: string; readonly files: readonly FolderFile[] } | undefined {
+  get savedState(): OutputFolder | undefined {
     return this.state;
+  }
+
+  /** The last revision that has been brought in: what evaluates or serves the model reads it next. */
+  get lastCheckpoint(): OutputFolder | undefined {
+    return this.checkpoint;
   }
 
   get failed(): Error | undefined {

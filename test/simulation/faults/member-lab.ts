@@ -253,7 +253,7 @@ class FolderInMemory implements AttemptFiles {
     },
   };
 
-  keepState(_folder: string, files: readonly FolderFile[]): Promise<void> {
+  keep(_folder: string, files: readonly FolderFile[]): Promise<void> {
     for (const { sha256 } of files) this.lab.states.add(sha256);
     return Promise.resolve();
   }
