@@ -1,5 +1,10 @@
 import type { Tx } from '@beamtime/platform';
-import type { AgentSync } from './sync-agent.js';
+
+/** All inputs that a cluster keeps, by the first digits of their SHA-256; the version rises with every change. */
+export interface SaidInputs {
+  readonly version: number;
+  readonly inputs: readonly string[];
+}
 
 /**
  * Takes in which inputs lie at a cluster, in one statement and only where they are others: an older word of this process,
@@ -8,9 +13,9 @@ import type { AgentSync } from './sync-agent.js';
  */
 export async function keepCachedInputs(
   tx: Tx,
-  { clusterId, incarnation, cached }: Pick<AgentSync, 'clusterId' | 'incarnation' | 'cached'>,
+  agent: { readonly clusterId: string; readonly incarnation: number },
+  { version, inputs }: SaidInputs,
 ): Promise<void> {
-  if (cached === undefined) return;
   await tx.rows(
     `WITH newer AS (
        UPDATE scheduling.cluster SET cache_incarnation = $2, cache_version = $3, cached_inputs = cardinality($4::text[])
@@ -24,6 +29,6 @@ export async function keepCachedInputs(
      )
      INSERT INTO scheduling.cached_input (digits, cluster_id) SELECT digits, cluster_id FROM said
      ON CONFLICT DO NOTHING`,
-    [clusterId, incarnation, cached.version, cached.inputs],
+    [agent.clusterId, agent.incarnation, version, inputs],
   );
 }
