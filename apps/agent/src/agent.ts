@@ -2,7 +2,10 @@ import { randomUUID } from 'node:crypto';
 import {
   type AgentTimes,
   type AttemptRef,
+  agentLimits,
+  type BodyOf,
   type ClusterInventory,
+  cachedInputDigits,
   registerAgent,
   type SyncAnswer,
   syncAgent,
@@ -25,6 +28,7 @@ export const agentVersion = '0.1.0';
 
 const retryBaseMs = 200;
 const retryMaxMs = 2_000;
+const relieveEveryMs = 10_000;
 
 /**
  * The facility dictates intervals, but not without bounds: a mistaken or malicious one must not put this agent to sleep,
@@ -42,6 +46,7 @@ export function boundedTimes(times: AgentTimes): AgentTimes {
   };
 }
 
+type AgentSync = BodyOf<typeof syncAgent>;
 type Heard = AttemptRef & { what: 'offer' | 'cancel' | 'preempt' };
 type Registration = { incarnation: number; times: AgentTimes; gatewayUrls: readonly string[] };
 
@@ -59,6 +64,9 @@ export class Agent {
   private heard: Heard[] = [];
   private readonly offer: Offering;
   private policy: AgentConfig['policy'];
+  /** The version of the kept inputs that the facility knows. */
+  private saidCacheVersion: number | undefined;
+  private relievedAtMs = Number.NEGATIVE_INFINITY;
   private readonly commands: CommandPlace | undefined;
 
   constructor(
@@ -196,10 +204,11 @@ export class Agent {
     for (const { run } of this.runs.values()) run.ask({ kind: 'preempt', reason: 'the agent is stopping' });
   }
 
-  private syncOnce(incarnation: number, times: AgentTimes): Promise<SyncAnswer> {
+  private async syncOnce(incarnation: number, times: AgentTimes): Promise<SyncAnswer> {
     const held = [...this.runs.values()].filter(({ run }) => run.accepted);
     const stopping = this.stopping.signal.aborted;
-    return this.facility.once(
+    const cached = this.cacheNews();
+    const answer = await this.facility.once(
       syncAgent,
       {
         body: {
@@ -208,6 +217,7 @@ export class Agent {
           draining: this.isDraining(),
           attempts: held.map(({ run }) => ({ jobId: run.jobId, attempt: run.attempt, state: run.state })),
           heard: this.heard,
+          ...(cached === undefined ? {} : { cached }),
           wait: !stopping,
         },
       },
@@ -216,13 +226,35 @@ export class Agent {
         signal: this.hurry.signal,
       },
     );
+    if (cached !== undefined) this.saidCacheVersion = cached.version;
+    return answer;
+  }
+
+  /** What lies here, where that is another than the facility knows. */
+  private cacheNews(): AgentSync['cached'] {
+    const content = this.files.cached();
+    if (content === undefined || content.version === this.saidCacheVersion) return undefined;
+    const inputs = content.sha256
+      .slice(0, agentLimits.cachedInputs)
+      .map((sha256) => sha256.slice(0, cachedInputDigits));
+    return { version: content.version, inputs };
   }
 
   private offering(): { inventory: ClusterInventory; policy: AgentConfig['policy'] } {
     this.offer.refreshWhenOld();
+    this.relieveWhenDue();
     const inventory = this.offer.inventory();
     this.slots.resize(inventory.gpus);
     return { policy: this.policy, inventory };
+  }
+
+  /** Programs come first on the disk. */
+  private relieveWhenDue(): void {
+    if (performance.now() - this.relievedAtMs < relieveEveryMs) return;
+    this.relievedAtMs = performance.now();
+    this.files
+      .relieve()
+      .catch((error: Error) => this.log('warn', 'the disk cannot be looked at', { error: error.message }));
   }
 
   private isDraining(): boolean {

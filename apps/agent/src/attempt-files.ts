@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { AttemptAssignment, AttemptRef } from '@beamtime/contracts';
+import type { AttemptAssignment, AttemptRef, FolderFile } from '@beamtime/contracts';
 import { outputFiles } from '@beamtime/executors';
 import type { Facility } from './facility.js';
 import { FollowFile } from './follow-file.js';
-import { InputCache } from './input-cache.js';
+import { type CacheContent, InputCache } from './input-cache.js';
+import { pause } from './pause.js';
 import { type AttemptAddress, UploadFiles } from './upload-files.js';
 
 /** What a program has printed since the last look. */
@@ -25,6 +26,8 @@ export interface AttemptFiles {
   stage(assignment: AttemptAssignment, signal: AbortSignal): Promise<void>;
   /** With `final`, also a last line without its end. */
   printed(final: boolean): Promise<Printed>;
+  /** Keeps a folder that it saved for what comes later here; the program has ended. */
+  keep(folder: string, files: readonly FolderFile[]): Promise<void>;
   remove(): Promise<void>;
 }
 
@@ -34,8 +37,15 @@ export interface AgentFiles {
   clearLeftovers(): Promise<AttemptRef[]>;
   /** Whether an operator has asked this agent to drain. */
   drainAsked(): boolean;
+  /** The inputs that lie here; undefined where nothing is kept. */
+  cached(): CacheContent | undefined;
+  /** Lets kept inputs go where programs are about to fill the disk. */
+  relieve(): Promise<void>;
   of(address: AttemptAddress, facility: Facility): AttemptFiles;
 }
+
+/** A gigabyte or so is hashed by then, and the next sync tells of it. */
+const waitForHashMs = 1_000;
 
 /** While this file lies in the state folder, the agent drains; `beamtime agent drain` puts it there. */
 export const drainFile = 'drain';
@@ -57,6 +67,7 @@ export class DiskFiles implements AgentFiles {
 
   async clearLeftovers(): Promise<AttemptRef[]> {
     await mkdir(this.attempts, { recursive: true });
+    await this.cache.open();
     const left: AttemptRef[] = [];
     for (const name of await readdir(this.attempts)) {
       const match = /^(job_[0-9a-z]{26})\.(\d+)$/.exec(name);
@@ -68,6 +79,14 @@ export class DiskFiles implements AgentFiles {
 
   drainAsked(): boolean {
     return existsSync(join(this.stateDir, drainFile));
+  }
+
+  cached(): CacheContent {
+    return this.cache.content();
+  }
+
+  relieve(): Promise<void> {
+    return this.cache.relieve();
   }
 
   of(address: AttemptAddress, facility: Facility): AttemptFiles {
@@ -112,6 +131,18 @@ class FolderOfAttempt implements AttemptFiles {
     const stdout = await this.stdout.lines(final);
     const stderr = await this.stderr.lines(final);
     return { stdout, stderr, bytes: this.stdout.bytesRead + this.stderr.bytesRead };
+  }
+
+  async keep(folder: string, files: readonly FolderFile[]): Promise<void> {
+    const { done } = await this.cache.adopt(
+      files.map(({ path, bytes, sha256 }) => ({
+        path: join(this.workdir, folder, path),
+        sizeBytes: bytes,
+        sha256,
+      })),
+    );
+    // A large one is hashed behind the attempt's back: its GPUs are wanted.
+    await Promise.race([done, pause(waitForHashMs)]);
   }
 
   remove(): Promise<void> {

@@ -314,6 +314,14 @@ export class AttemptRun {
     await this.killProgram();
     this.abort.abort(new Error('the attempt is over'));
     if (this.program !== undefined) await this.place.executor.forget(this.program);
+    const wantedNext = this.state === 'succeeded' ? this.outputs.lastCheckpoint : this.outputs.savedState;
+    if (wantedNext !== undefined) {
+      await this.files
+        .keep(wantedNext.dir, wantedNext.files)
+        .catch((error: Error) =>
+          this.say('warn', 'what it saved is not kept here', { error: error.message }),
+        );
+    }
     await this.files
       .remove()
       .catch((error: Error) =>

@@ -4,6 +4,11 @@ import type { Log } from './log.js';
 import type { UploadFiles } from './upload-files.js';
 
 type EventOf<Kind extends RunnerEvent['kind']> = Extract<RunnerEvent, { kind: Kind }>;
+/** A folder of the working folder, and what was brought in of it. */
+interface OutputFolder {
+  readonly dir: string;
+  readonly files: readonly FolderFile[];
+}
 type Work = { readonly resumableStep: number | null; readonly run: () => Promise<void> };
 
 /**
@@ -14,6 +19,8 @@ export class TakeOutputs {
   private readonly queue: Work[] = [];
   private working: Promise<void> | undefined;
   private failure: Error | undefined;
+  private state: OutputFolder | undefined;
+  private checkpoint: OutputFolder | undefined;
 
   constructor(
     private readonly uploads: Pick<UploadFiles, 'collect' | 'upload'>,
@@ -55,6 +62,7 @@ export class TakeOutputs {
         chainSha256,
         files: parcels,
       });
+      this.checkpoint = { dir: event.dir, files: event.files };
     });
   }
 
@@ -71,6 +79,7 @@ export class TakeOutputs {
       if (this.queue.some((work) => (work.resumableStep ?? -1) > event.step)) return;
       await this.uploads.upload(parcels, this.signal);
       await this.reporter.resumable({ step: event.step, chainSha256: event.chainSha256, files: parcels });
+      this.state = { dir: event.dir, files: event.files };
     });
   }
 
@@ -109,6 +118,16 @@ export class TakeOutputs {
   async settled(): Promise<Error | undefined> {
     while (this.working !== undefined) await this.working;
     return this.failure;
+  }
+
+  /** The state from which another attempt would go on, as far as this one has brought it in. */
+  get savedState(): OutputFolder | undefined {
+    return this.state;
+  }
+
+  /** The last revision that has been brought in: what evaluates or serves the model reads it next. */
+  get lastCheckpoint(): OutputFolder | undefined {
+    return this.checkpoint;
   }
 
   get failed(): Error | undefined {

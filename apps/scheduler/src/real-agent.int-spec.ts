@@ -3,10 +3,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   cancelJob,
+  drainCluster,
   listJobEvents,
   readJobLogs,
   readJobMetrics,
   registerCluster,
+  resumeCluster,
   showCluster,
   submitJob,
 } from '@beamtime/contracts';
@@ -115,6 +117,14 @@ describe('a real agent', { timeout: 120_000 }, () => {
     const metrics = await at.researcher.call(readJobMetrics, { params: { jobId }, query: {} });
     expect(metrics.items.map((point) => point.step)).toEqual(Array.from({ length: 12 }, (_, i) => i + 1));
     await expect.poll(() => readdirSync(join(one.stateDir, 'attempts'))).toEqual([]);
+    // What evaluates or serves the model finds its weights there, and the facility knows.
+    const weights = (await weightsOf(jobId)) ?? '';
+    await expect.poll(() => readdirSync(join(one.stateDir, 'cache'))).toContain(weights);
+    const told = () =>
+      at.transactor.read.rows('SELECT cluster_id FROM scheduling.cached_input WHERE digits = $1', [
+        weights.slice(0, 16),
+      ]);
+    await expect.poll(told, { timeout: 10_000 }).toEqual([{ cluster_id: one.clusterId }]);
     expect(await one.stop('SIGTERM')).toBe(0);
   });
 
@@ -163,6 +173,28 @@ describe('a real agent', { timeout: 120_000 }, () => {
     one.start();
     expect(await ends(jobId)).toMatchObject({ state: 'succeeded', attempts: 2 });
     expect(await weightsOf(jobId)).toBe(undisturbedWeights(50));
+  });
+
+  it('keeps the state of an attempt that failed, which goes on where that lies', async () => {
+    // Of two own clusters a job starts in the first, if nothing speaks for the other.
+    const first = await up((await agent('first')).start());
+    const second = await up((await agent('second')).start());
+    const ofFirst = { params: { clusterId: first.clusterId } };
+    await at.operator.call(drainCluster, { ...ofFirst, body: { reason: 'it is to come back' } });
+    const { jobId } = await train(100);
+    await expect
+      .poll(async () => (await at.job(jobId)).resumableStep ?? 0, { timeout: 20_000 })
+      .toBeGreaterThanOrEqual(4);
+    await at.operator.call(resumeCluster, { ...ofFirst, body: { reason: 'it is back' } });
+    process.kill(second.programs()[0] ?? 0, 'SIGKILL');
+    const job = await ends(jobId);
+    expect(job).toMatchObject({ state: 'succeeded', clusterId: second.clusterId, attempts: 2 });
+    expect(await weightsOf(jobId)).toBe(undisturbedWeights(100));
+    const { items } = await at.researcher.call(listJobEvents, { params: { jobId }, query: {} });
+    const offers = items.filter((event) => event.to === 'offered').map(({ reason }) => reason);
+    expect(offers.at(-1)).toMatch(
+      new RegExp(`^to ${second.clusterId}, which holds .* of its inputs and saved state$`),
+    );
   });
 
   it('tells why a program crashed, tries again, and keeps its last words', async () => {

@@ -182,7 +182,7 @@ export class SimulatedAgent {
     return new SimulatedAgent(this.client, this.clusterId, this.inventory).register(stopped);
   }
 
-  sync(wait = true): Promise<SyncAnswer> {
+  sync(wait = true, cached?: { version: number; inputs: string[] }): Promise<SyncAnswer> {
     return this.client.call(syncAgent, {
       body: {
         incarnation: this.incarnation,
@@ -190,6 +190,7 @@ export class SimulatedAgent {
         policy,
         draining: this.draining,
         attempts: [...this.held.values()].map((ref) => ({ ...ref, state: 'running' as const })),
+        ...(cached === undefined ? {} : { cached }),
         wait,
       },
     });

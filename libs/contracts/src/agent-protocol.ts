@@ -31,9 +31,14 @@ export const agentLimits = {
   eventsPerReport: 500,
   logChunksPerReport: 50,
   filesPerFolder: 2_000,
+  /** Inputs of which a cluster tells that it has them: its largest. */
+  cachedInputs: 1_000,
   /** Bytes of one report: events of a capture of many layers are the largest. */
   reportBytes: 8_388_608,
 } as const;
+
+/** Hexadecimal digits of the SHA-256 by which an agent names an input that it keeps: a hint needs no proof. */
+export const cachedInputDigits = 16;
 
 const incarnation = z.number().int().min(1).describe('Given by register');
 const attemptParams = z.object({ jobId: idText('job'), attempt: z.coerce.number().int().min(1) });
@@ -101,6 +106,16 @@ export const syncAgent = endpoint({
       .max(agentLimits.attemptsPerSync)
       .default([])
       .describe('What it has heard and not answered yet: these alone are no reason to answer at once'),
+    cached: z
+      .strictObject({
+        version: z.number().int().min(1).describe('Rises with every change, within one process'),
+        inputs: z
+          .array(z.string().regex(new RegExp(`^[0-9a-f]{${cachedInputDigits}}$`)))
+          .max(agentLimits.cachedInputs)
+          .describe(`The first ${cachedInputDigits} digits of their SHA-256, the largest files first`),
+      })
+      .optional()
+      .describe('All inputs kept here for later jobs; left out while the facility knows them'),
     wait: z.boolean().default(true).describe('Whether the server may keep the request open'),
   }),
   bodyLimitBytes: agentLimits.reportBytes,

@@ -36,6 +36,8 @@ export class MemberLab {
   readonly programs = new Map<string, Program>();
   readonly folders = new Map<string, FolderInMemory>();
   readonly kept = new Map<string, ProgramRef>();
+  /** Digests of the saved states that lie here, whoever's process it is. */
+  readonly states = new Set<string>();
   /** Agent processes; the last one is the one that its supervisor knows. */
   readonly processes: { host: Host; agent: Agent }[] = [];
   private started = 0;
@@ -229,6 +231,12 @@ class FilesInMemory implements AgentFiles {
   drainAsked(): boolean {
     return false;
   }
+  cached(): { version: number; sha256: readonly string[] } {
+    return { version: 1 + this.lab.states.size, sha256: [...this.lab.states] };
+  }
+  relieve(): Promise<void> {
+    return Promise.resolve();
+  }
   of(address: AttemptAddress, facility: Facility): AttemptFiles {
     return new FolderInMemory(this.lab, this.host, address, facility);
   }
@@ -285,6 +293,11 @@ class FolderInMemory implements AttemptFiles {
       }
     },
   };
+
+  keep(_folder: string, files: readonly FolderFile[]): Promise<void> {
+    for (const { sha256 } of files) this.lab.states.add(sha256);
+    return Promise.resolve();
+  }
 
   remove(): Promise<void> {
     return this.lab.step(this.host, 'remove', () => {

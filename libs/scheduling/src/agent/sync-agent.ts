@@ -17,6 +17,7 @@ import { type ClusterState, clusterStateOf } from '../domain/cluster-lifecycle.j
 import type { CapacityTrust } from '../domain/trusted-capacity.js';
 import { LEASE_TIMES, type LeaseTimes } from '../ports.js';
 import { refuseSuperseded, superseded } from './fence.js';
+import { keepCachedInputs, type SaidInputs } from './keep-cached-inputs.js';
 
 export interface AgentSync {
   readonly clusterId: string;
@@ -27,6 +28,8 @@ export interface AgentSync {
   readonly attempts: readonly AttemptRef[];
   /** What the agent has heard and not answered yet. */
   readonly heard: readonly (AttemptRef & { readonly what: 'offer' | 'cancel' | 'preempt' })[];
+  /** Absent while it keeps what it said before. */
+  readonly cached?: SaidInputs | undefined;
   readonly wait: boolean;
 }
 
@@ -101,6 +104,7 @@ export class SyncAgent {
     if (row === undefined) {
       return err((await refuseSuperseded(this.transactor.read, sync)) ?? superseded(sync.incarnation, 0));
     }
+    if (sync.cached !== undefined) await keepCachedInputs(this.transactor.read, sync, sync.cached);
     if (row.trust !== null) {
       await restoreCapacity(this.transactor.read, sync.clusterId, row.trust, row.held_gpus);
     }

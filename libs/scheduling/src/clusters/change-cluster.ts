@@ -86,6 +86,7 @@ export class ChangeCluster {
         cluster.id,
         change.reason,
       ]);
+      await tx.rows('DELETE FROM scheduling.cached_input WHERE cluster_id = $1', [cluster.id]);
       await this.keys.revokeAll(tx, cluster.id, change.actor);
       return ok(undefined);
     });

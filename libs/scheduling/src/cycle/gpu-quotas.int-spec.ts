@@ -86,7 +86,7 @@ const offer = (jobIds: readonly string[], quotas: readonly string[]) =>
       tx,
       leadership,
       jobIds.map((jobId) => ({ jobId, clusterId: cluster, quotas })),
-      60_000,
+      { offerTtlMs: 60_000, cached: new Map() },
     ),
   );
 const liveGpus = async (): Promise<number> => {
@@ -106,7 +106,9 @@ async function turn(memory: QueueMemory): Promise<{ placed: string[]; regrouped:
   const { snapshot, nowMs } = await loadSnapshot(read, { memory });
   const { place, shadow } = decide(snapshot, nowMs, 1);
   memory.forget(place.map(({ jobId }) => jobId));
-  const offered = await platform.transactor.do((tx) => offerPlacements(tx, leadership, place, 60_000));
+  const offered = await platform.transactor.do((tx) =>
+    offerPlacements(tx, leadership, place, { offerTtlMs: 60_000, cached: new Map() }),
+  );
   await platform.transactor.do((tx) => keepShadows(tx, leadership, shadow));
   const regrouped = await platform.transactor.do((tx) => regroupJobs(tx, leadership, memory.misplaced));
   return {
@@ -151,7 +153,7 @@ describe('offers under a quota of GPUs', () => {
           { jobId: capped[0] as string, clusterId: cluster, quotas: [`person/${me}`] },
           { jobId: theirs[0] as string, clusterId: cluster },
         ],
-        60_000,
+        { offerTtlMs: 60_000, cached: new Map() },
       ),
     );
     expect(answers.map(({ job_id }) => job_id)).toEqual(theirs);

@@ -63,13 +63,19 @@ export async function readClusters(tx: Tx): Promise<SnapshotCluster[]> {
     inventory: ClusterInventory | null;
     policy: ClusterPolicy | null;
     trust: CapacityTrust | null;
+    keeps_inputs: boolean;
     now: Date;
-  }>('SELECT id, name, lab_id, state, inventory, policy, trust, now() FROM scheduling.cluster ORDER BY id');
+  }>(
+    `SELECT id, name, lab_id, state, inventory, policy, trust,
+       cached_inputs > 0 AND cache_incarnation = incarnation AS keeps_inputs, now()
+     FROM scheduling.cluster ORDER BY id`,
+  );
   return rows.map((row) => ({
     clusterId: row.id,
     name: row.name,
     labId: row.lab_id,
     state: row.state,
+    ...(row.keeps_inputs && { keepsInputs: true }),
     capacity:
       row.inventory === null || row.policy === null
         ? null

@@ -1,5 +1,6 @@
 import { type Leadership, requireEpoch, type Tx } from '@beamtime/platform';
 import type { Placement } from '../domain/decide.js';
+import { type CachedBytes, wordsOfBytes } from '../domain/locality.js';
 import { GpuRoom } from '../domain/quota.js';
 import { appendHistoryAll } from '../postgres/job-records.js';
 import { lockGpuQuotas } from '../quotas/gpus-in-use.js';
@@ -9,6 +10,7 @@ interface OfferedRow {
   job_id: string;
   number: number;
   cluster_id: string;
+  resumed_from_step: string | null;
 }
 
 /**
@@ -21,7 +23,7 @@ export async function offerPlacements(
   tx: Tx,
   leadership: Leadership,
   placements: readonly Placement[],
-  offerTtlMs: number,
+  { offerTtlMs, cached }: { readonly offerTtlMs: number; readonly cached: CachedBytes },
 ): Promise<OfferedRow[]> {
   if (placements.length === 0) return [];
   await requireEpoch(tx, leadership);
@@ -44,7 +46,7 @@ export async function offerPlacements(
      )
      INSERT INTO scheduling.attempt (job_id, number, cluster_id, gpus, owner, offer_expires_at, resumed_from_step)
      SELECT id, attempts, cluster_id, gpus, owner, now() + $3 * interval '1 millisecond', resumable_step FROM started
-     RETURNING job_id, number, cluster_id`,
+     RETURNING job_id, number, cluster_id, resumed_from_step`,
     [granted.map((p) => p.jobId), granted.map((p) => p.clusterId), offerTtlMs],
   );
   // What stands under a quota of GPUs has its place in the schedule of its lab from when it starts.
@@ -55,7 +57,7 @@ export async function offerPlacements(
   const actor = `scheduler/${leadership.epoch}`;
   await appendHistoryAll(
     tx,
-    offered.flatMap(({ job_id: jobId, number, cluster_id: clusterId }) => [
+    offered.flatMap(({ job_id: jobId, number, cluster_id: clusterId, resumed_from_step: step }) => [
       { jobId, attempt: null, subject: 'job' as const, from: 'queued', to: 'running', actor, reason: null },
       {
         jobId,
@@ -64,7 +66,7 @@ export async function offerPlacements(
         from: null,
         to: 'offered',
         actor,
-        reason: `to ${clusterId}`,
+        reason: `to ${clusterId}${whatLiesThere(cached.get(jobId)?.[clusterId], step !== null)}`,
       },
     ]),
   );
@@ -90,4 +92,9 @@ async function withinQuotas(tx: Tx, placements: readonly Placement[]): Promise<r
     const gpus = gpusOf.get(jobId);
     return gpus !== undefined && room.take(quotas, gpus);
   });
+}
+
+function whatLiesThere(bytes: number | undefined, goesOn: boolean): string {
+  if (bytes === undefined || bytes === 0) return '';
+  return `, which holds ${wordsOfBytes(bytes)} of its inputs${goesOn ? ' and saved state' : ''}`;
 }

@@ -2,9 +2,12 @@ import { type Leadership, Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { AgentBell } from '../agent-bell.js';
 import { type Decisions, decide, type Placement } from '../domain/decide.js';
+import { type CachedBytes, liesElsewhere, startsToLookUp, withCachedBytes } from '../domain/locality.js';
 import type { SharesPolicy } from '../domain/policy.js';
+import type { Snapshot } from '../domain/snapshot.js';
 import { LEASE_TIMES, type LeaseTimes, SHARES_POLICY } from '../ports.js';
 import { keepShadows } from './keep-shadows.js';
+import { loadCachedBytes } from './load-cached-bytes.js';
 import { loadSnapshot } from './load-snapshot.js';
 import { QueueMemory } from './load-waiting.js';
 import { offerPlacements } from './offer-placements.js';
@@ -53,11 +56,11 @@ export class RunCycle {
     const sweep = lap();
     const { snapshot, nowMs } = await loadSnapshot(this.transactor.read, { memory: this.memory });
     const load = lap();
-    const decisions = decide(snapshot, nowMs, Number(leadership.epoch), this.policy);
+    const { decisions, cached } = await this.decide(snapshot, nowMs, Number(leadership.epoch));
     this.memory.forget(decisions.place.map(({ jobId }) => jobId));
     const decided = lap();
     for (let at = 0; at < decisions.place.length; at += placementsPerTransaction) {
-      await this.apply(leadership, decisions.place.slice(at, at + placementsPerTransaction));
+      await this.apply(leadership, decisions.place.slice(at, at + placementsPerTransaction), cached);
     }
     await this.preempt(leadership, decisions);
     const regrouped = await this.regroup(leadership);
@@ -70,6 +73,21 @@ export class RunCycle {
     return this.transactor.do((tx) => regroupJobs(tx, leadership, misplaced));
   }
 
+  /**
+   * Where inputs lie is looked up for the few jobs that start, not for the thousands that are looked at; where that could
+   * matter the decision is made again, with it.
+   */
+  private async decide(
+    snapshot: Snapshot,
+    nowMs: number,
+    seed: number,
+  ): Promise<{ decisions: Decisions; cached: CachedBytes }> {
+    const decisions = decide(snapshot, nowMs, seed, this.policy);
+    const cached = await loadCachedBytes(this.transactor.read, startsToLookUp(snapshot, decisions.place));
+    if (!liesElsewhere(decisions.place, cached)) return { decisions, cached };
+    return { decisions: decide(withCachedBytes(snapshot, cached), nowMs, seed, this.policy), cached };
+  }
+
   private async preempt(leadership: Leadership, { preempt, shadow }: Decisions): Promise<void> {
     if (preempt.length + shadow.length === 0) return;
     const asked = await this.transactor.do(async (tx) => {
@@ -79,9 +97,13 @@ export class RunCycle {
     for (const clusterId of asked) this.bell.ring(clusterId);
   }
 
-  private async apply(leadership: Leadership, placements: readonly Placement[]): Promise<void> {
+  private async apply(
+    leadership: Leadership,
+    placements: readonly Placement[],
+    cached: CachedBytes,
+  ): Promise<void> {
     const offered = await this.transactor.do((tx) =>
-      offerPlacements(tx, leadership, placements, this.times.offerTtlMs),
+      offerPlacements(tx, leadership, placements, { offerTtlMs: this.times.offerTtlMs, cached }),
     );
     for (const clusterId of new Set(offered.map((offer) => offer.cluster_id))) this.bell.ring(clusterId);
   }

@@ -51,6 +51,8 @@ export interface SnapshotCluster {
   readonly busyGpus: Readonly<Record<Owner, number>>;
   /** Live attempts on it; what is busy without standing here cannot be asked to leave. */
   readonly running?: readonly RunningJob[];
+  /** Its agent has said which inputs it keeps for later jobs; absent: it keeps none. */
+  readonly keepsInputs?: boolean;
   /** Absent: only the cluster as a whole is known. */
   readonly nodes?: readonly SnapshotNode[];
 }
@@ -139,6 +141,8 @@ export interface WaitingJob extends JobRequest {
   readonly avoid: readonly string[];
   /** Keys of the snapshot's quotas under which it stands; absent: none. */
   readonly quotas?: readonly string[];
+  /** Bytes of its inputs, and of the state from which it goes on, that lie at clusters already; absent: not known. */
+  readonly cachedBytes?: Readonly<Record<string, number>>;
 }
 
 /** How many GPUs the running jobs of a lab, a person or a project may hold at the same time. */

@@ -18,6 +18,10 @@ export class ClusterRow {
   @Column({ type: 'text', name: 'agent_version', nullable: true }) agentVersion!: string | null;
   @Column({ type: 'text', name: 'instance_id', nullable: true }) instanceId!: string | null;
   @Column({ type: 'int', default: 0 }) incarnation!: number;
+  /** Of the process, and the version within it, that last said which inputs lie here; and how many they are. */
+  @Column({ type: 'int', name: 'cache_incarnation', default: 0 }) cacheIncarnation!: number;
+  @Column({ type: 'bigint', name: 'cache_version', default: 0 }) cacheVersion!: string;
+  @Column({ type: 'int', name: 'cached_inputs', default: 0 }) cachedInputs!: number;
   @Column({ type: 'timestamptz', name: 'last_seen_at', nullable: true }) lastSeenAt!: Date | null;
   @Column({ type: 'timestamptz', name: 'created_at', default: () => 'now()' }) createdAt!: Date;
 }
@@ -30,6 +34,16 @@ export class AgentInstanceRow {
   @PrimaryColumn({ type: 'text', name: 'instance_id', primaryKeyConstraintName: 'agent_instance_pkey' })
   instanceId!: string;
   @Column({ type: 'int' }) incarnation!: number;
+}
+
+/** An input that a cluster keeps for later jobs, by the first digits of its SHA-256. */
+@Entity({ schema: 'scheduling', name: 'cached_input' })
+@Index('cached_input_of_cluster', ['clusterId'])
+export class CachedInputRow {
+  @PrimaryColumn({ type: 'text', collation: 'C', primaryKeyConstraintName: 'cached_input_pkey' })
+  digits!: string;
+  @PrimaryColumn({ type: 'text', name: 'cluster_id', primaryKeyConstraintName: 'cached_input_pkey' })
+  clusterId!: string;
 }
 
 /** A cluster that did not take a job: it is not offered it again before `until`. */

@@ -2,6 +2,7 @@ import { type ContextSchema, sqlMigration } from '@beamtime/platform';
 import { AttemptRow, JobEventRow, JobLogRow, JobMetricRow } from './attempt.row.js';
 import {
   AgentInstanceRow,
+  CachedInputRow,
   ClusterRow,
   DeclineRow,
   OwnerUsageRow,
@@ -11,6 +12,7 @@ import {
 import { deepQueueMigrations } from './deep-queue-migrations.js';
 import { dependencyMigrations } from './dependency-migrations.js';
 import { ArtifactRow, CheckpointRow, DependencyRow, EvaluationRow, JobRow, ShadowRow } from './job.row.js';
+import { localityMigrations } from './locality-migrations.js';
 import { QuotaRow } from './quota.row.js';
 import { quotaMigrations } from './quota-migrations.js';
 import { replicaMigrations } from './replica-migrations.js';
@@ -21,6 +23,7 @@ export const schedulingSchema: ContextSchema = {
   entities: [
     AgentInstanceRow,
     ClusterRow,
+    CachedInputRow,
     DeclineRow,
     PledgeRow,
     OwnerUsageRow,
@@ -313,5 +316,6 @@ export const schedulingSchema: ContextSchema = {
     ...dependencyMigrations,
     ...quotaMigrations,
     ...replicaMigrations,
+    ...localityMigrations,
   ],
 };

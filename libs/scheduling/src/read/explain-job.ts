@@ -34,7 +34,8 @@ export class ExplainJob {
     const follows = await this.jobs.followedBy(jobId);
     const head = { jobId, state: job.state, position: null, change: null, clusters: [], follows };
     if (job.state === 'running') {
-      const detail = `Attempt ${job.attempts} is ${job.attemptState ?? 'live'} on ${job.clusterName ?? 'a cluster'}`;
+      const there = await this.whyThere(jobId, job.attempts);
+      const detail = `Attempt ${job.attempts} is ${job.attemptState ?? 'live'} on ${job.clusterName ?? 'a cluster'}${there}`;
       return { ...head, code: 'running', detail };
     }
     if (job.state !== 'queued') {
@@ -62,6 +63,17 @@ export class ExplainJob {
         verdict: c.says,
       })),
     };
+  }
+
+  /** What the decision said of the place beside its name. */
+  private async whyThere(jobId: string, attempt: number): Promise<string> {
+    const offered = await this.transactor.read.row<{ reason: string | null }>(
+      `SELECT reason FROM scheduling.job_event
+       WHERE job_id = $1 AND attempt = $2 AND subject = 'attempt' AND to_state = 'offered' LIMIT 1`,
+      [jobId, attempt],
+    );
+    const reason = offered?.reason ?? '';
+    return reason.includes(',') ? reason.slice(reason.indexOf(',')) : '';
   }
 }
 

@@ -171,6 +171,7 @@ class World {
       queuedMs: submitMs,
       retryAtMs: null,
       avoid: [],
+      cachedBytes: null,
       raisedLevels: 0,
       level: 0,
       ticket: 0,

@@ -1,3 +1,4 @@
+import { Nearness } from './nearness.js';
 import { OwnerTurns } from './owner-turns.js';
 import { isCapped, keepRoom, takeRoom } from './quota-room.js';
 import type { MayAsk } from './running-jobs.js';
@@ -169,23 +170,27 @@ class Turn {
     return boundMs <= cluster.reservedFromMs ? usable + cluster.reservedGpus : usable;
   }
 
-  /** Its own cluster first, then the one that it leaves fullest; ties by the seed. */
+  /** Its own cluster first, then the one that it leaves fullest; ties by the seed. Where data lies: see `Nearness`. */
   private placeFree(job: JobNow): boolean {
-    const { gpus } = job;
+    const { gpus, cachedBytes } = job;
     if (gpus > this.now.freeAtMost) return false;
     const { home, reach } = job.shape;
+    const near = cachedBytes === null ? null : new Nearness(cachedBytes, reach);
     let best: ClusterNow | undefined;
     let bestLeft = Number.POSITIVE_INFINITY;
     for (let at = 0; at < reach.length; at++) {
+      if (at === home.length && best !== undefined) break;
       const cluster = reach[at] as ClusterNow;
       if (cluster.free < gpus) continue;
       const left = this.usableBy(job, cluster) - gpus;
       if (left < 0 || job.avoid.includes(cluster.info.clusterId)) continue;
       if (at < home.length) {
-        best = cluster;
-        break;
+        if (best === undefined || near?.holdsMore(cluster, best)) best = cluster;
+        if (near === null) break;
+        continue;
       }
-      if (left < bestLeft || (left === bestLeft && best !== undefined && this.draws(job, cluster, best))) {
+      const order = best === undefined ? -1 : near?.compare(cluster, best) || left - bestLeft;
+      if (order < 0 || (order === 0 && best !== undefined && this.wins(job, cluster, best, near))) {
         best = cluster;
         bestLeft = left;
       }
@@ -200,7 +205,10 @@ class Turn {
     return true;
   }
 
-  private draws(job: JobNow, a: ClusterNow, b: ClusterNow): boolean {
+  /** Of two clusters that it would leave equally full: more of its inputs, then the lot. */
+  private wins(job: JobNow, a: ClusterNow, b: ClusterNow, near: Nearness | null): boolean {
+    if (near?.holdsMore(a, b)) return true;
+    if (near?.holdsMore(b, a)) return false;
     return this.lot(job, a) < this.lot(job, b);
   }
 

@@ -87,6 +87,8 @@ export interface JobNow {
   queuedMs: number;
   retryAtMs: number | null;
   avoid: readonly string[];
+  /** Bytes of its inputs by the cluster where they lie; null: not known. */
+  readonly cachedBytes: Readonly<Record<string, number>> | null;
   /** Levels that it was raised for having waited long. */
   raisedLevels: number;
   level: number;
