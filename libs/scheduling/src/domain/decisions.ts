@@ -3,6 +3,8 @@ import type { NodeShare } from './snapshot.js';
 export interface Placement {
   readonly jobId: string;
   readonly clusterId: string;
+  /** Which of the cluster's shared GPUs, for a job that asks for a part of one: the same number is the same GPU. */
+  readonly gpuSlot?: number;
   /** Which GPUs of which nodes, where the cluster reports its nodes. */
   readonly nodes?: readonly NodeShare[];
 }

@@ -10,6 +10,7 @@ import {
 } from './cluster.row.js';
 import { deepQueueMigrations } from './deep-queue-migrations.js';
 import { dependencyMigrations } from './dependency-migrations.js';
+import { gpuShareMigrations } from './gpu-share-migrations.js';
 import { ArtifactRow, CheckpointRow, DependencyRow, EvaluationRow, JobRow, ShadowRow } from './job.row.js';
 import { QuotaRow } from './quota.row.js';
 import { quotaMigrations } from './quota-migrations.js';
@@ -311,5 +312,6 @@ export const schedulingSchema: ContextSchema = {
     ),
     ...dependencyMigrations,
     ...quotaMigrations,
+    ...gpuShareMigrations,
   ],
 };

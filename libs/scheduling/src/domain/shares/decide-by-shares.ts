@@ -1,4 +1,5 @@
-import type { Decisions, ShadowMove } from '../decisions.js';
+import type { Decisions, Placement, ShadowMove } from '../decisions.js';
+import { wholeGpuMilli } from '../gpu-share.js';
 import type { SharesPolicy } from '../policy.js';
 import type { JobRequest, RunningJob, Snapshot, SnapshotShadow, WaitingJob } from '../snapshot.js';
 import { type Moves, moveByShares } from './move-by-shares.js';
@@ -27,7 +28,7 @@ export function decideIn(
     situation,
     moves,
     decisions: {
-      place: moves.start.map((job) => ({ jobId: job.jobId, clusterId: job.cluster?.info.clusterId ?? '' })),
+      place: moves.start.map(placementOf),
       preempt: moves.leave.map(({ job, forJob, owed }) => ({
         jobId: job.jobId,
         attempt: job.attempt,
@@ -39,6 +40,11 @@ export function decideIn(
       shadow: scene.shadowMoves(),
     },
   };
+}
+
+function placementOf({ jobId, cluster, slot }: JobNow): Placement {
+  const clusterId = cluster?.info.clusterId ?? '';
+  return slot === null ? { jobId, clusterId } : { jobId, clusterId, gpuSlot: slot };
 }
 
 const nowhere = { ended: true, clusterId: null, startedMs: null, servedMs: 0 };
@@ -103,15 +109,19 @@ export class Scene {
   private jobOf(from: WaitingJob | RunningJob): JobNow {
     const runs = 'attempt' in from;
     const shape = this.situation.shapeOf(from);
+    const shareMilli = from.gpuShareMilli ?? wholeGpuMilli;
     const job: JobNow = {
       jobId: from.jobId,
       index: this.jobs.size,
       shape,
       gpus: shape.request.gpus,
+      shareMilli,
+      slot: runs && shareMilli < wholeGpuMilli ? (from.gpuSlot ?? null) : null,
       ownerNow: this.situation.ownerOf(from.owner),
       priority: from.priority ?? 0,
       submittedMs: from.submittedMs,
-      preemptible: from.preemptible ?? false,
+      // Its part of a GPU is of no use to a job that wants the whole: nobody asks it to leave.
+      preemptible: (from.preemptible ?? false) && shareMilli === wholeGpuMilli,
       servedMs: from.servedMs ?? 0,
       queuedMs: runs ? from.startedMs : (from.queuedMs ?? from.submittedMs),
       retryAtMs: runs ? null : from.retryAtMs,
