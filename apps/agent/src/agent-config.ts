@@ -176,6 +176,10 @@ export function loadAgentConfig(
     throw new AgentConfigError(
       `${file} is not a valid agent configuration:\n  gpus.devices: Slurm gives out GPUs itself`,
     );
+  if (slurm !== undefined && (policy.gpuParts ?? 1) > 1)
+    throw new AgentConfigError(
+      `${file} is not a valid agent configuration:\n  policy.gpuParts: Slurm gives out whole GPUs; only an agent that runs programs itself (executor: local) can share them`,
+    );
   const kinds = policy.kinds ?? [...jobKindsByDefault];
   if (kinds.includes('command') && config.containers === undefined) {
     throw new AgentConfigError(
@@ -200,6 +204,7 @@ export function loadAgentConfig(
       gpusPerJobMax: policy.gpusPerJobMax ?? null,
       secondsPerJobMax: policy.secondsPerJobMax ?? null,
       hoursUtc: policy.hoursUtc ?? null,
+      ...(policy.gpuParts === undefined ? {} : { gpuParts: policy.gpuParts }),
     },
   };
 }

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { AgentConfigError, loadAgentConfig } from './agent-config.js';
 import { readEvent } from './attempt-run.js';
 import { FollowFile } from './follow-file.js';
-import { GpuSlots } from './gpu-slots.js';
+import { type GpuGrant, GpuSlots } from './gpu-slots.js';
 import { Lease } from './lease.js';
 import { Offering } from './offering.js';
 import { outcomeOf } from './outcome.js';
@@ -48,19 +48,59 @@ describe('GPU slots', () => {
         fc.array(fc.integer({ min: 1, max: 5 })),
         (count, wishes) => {
           const slots = new GpuSlots(count);
-          const held: number[][] = [];
+          const held: GpuGrant[] = [];
           for (const gpus of wishes) {
             const taken = slots.take(gpus);
             if (taken !== null) held.push(taken);
-            else slots.giveBack(held.shift() ?? []);
-            const busy = held.flat();
+            else if (held.length > 0) slots.giveBack(held.shift() as GpuGrant);
+            const busy = held.flatMap(({ indices }) => indices);
             expect(new Set(busy).size).toBe(busy.length);
             expect(busy.every((index) => index >= 0 && index < count)).toBe(true);
           }
           for (const taken of held) slots.giveBack(taken);
-          expect(slots.take(count)).toEqual(Array.from({ length: count }, (_, index) => index));
+          const all = Array.from({ length: count }, (_, index) => index);
+          expect(slots.take(count)?.indices).toEqual(all);
         },
       ),
+    );
+  });
+});
+
+describe('shared GPU slots', () => {
+  it('are one GPU for those of one number, and never hold more than there is', () => {
+    const wish = fc.record({
+      slot: fc.integer({ min: 0, max: 3 }),
+      hundredths: fc.integer({ min: 10, max: 100 }),
+      ends: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 4 }), fc.array(wish), (count, wishes) => {
+        const slots = new GpuSlots(count);
+        const held: { slot: number | null; grant: GpuGrant }[] = [];
+        for (const { slot, hundredths, ends } of wishes) {
+          const ended = ends ? held.shift() : undefined;
+          if (ended !== undefined) slots.giveBack(ended.grant);
+          const isWhole = hundredths === 100;
+          const grant = isWhole ? slots.take(1) : slots.takeShare(slot, hundredths * 10);
+          if (grant !== null) held.push({ slot: isWhole ? null : slot, grant });
+          const byIndex = new Map<number, { milli: number; slots: Set<number | null> }>();
+          for (const one of held) {
+            const index = one.grant.indices[0] as number;
+            const known = byIndex.get(index) ?? { milli: 0, slots: new Set() };
+            byIndex.set(index, {
+              milli: known.milli + one.grant.shareMilli,
+              slots: known.slots.add(one.slot),
+            });
+          }
+          for (const [index, { milli, slots: numbers }] of byIndex) {
+            expect(index).toBeLessThan(count);
+            expect(milli).toBeLessThanOrEqual(1_000);
+            expect(numbers.size).toBe(1);
+          }
+        }
+        for (const { grant } of held) slots.giveBack(grant);
+        expect(slots.take(count)?.indices).toHaveLength(count);
+      }),
     );
   });
 });
@@ -95,6 +135,12 @@ describe("the agent's own policy", () => {
     expect(refusalOf(offer, { ...policy, hoursUtc: { from: 20, to: 6 } }, { ...own, hourUtc: 3 })).toBeNull();
     expect(refusalOf(offer, policy, { ...own, gpus: 1 })?.reason).toContain('only 1');
     expect(refusalOf(offer, policy, { ...own, draining: true })?.reason).toContain('draining');
+    const part = { ...offer, gpuSlot: 0, resources: { ...offer.resources, gpus: 1, gpuShareMilli: 250 } };
+    expect(refusalOf(part, policy, own)?.reason).toContain('no GPU is shared here');
+    expect(refusalOf(part, { ...policy, gpuParts: 3 }, own)?.reason).toContain('no more than 3 jobs');
+    expect(refusalOf(part, { ...policy, gpuParts: 4 }, own)).toBeNull();
+    const { gpuSlot: _, ...nowhere } = part;
+    expect(refusalOf(nowhere, { ...policy, gpuParts: 4 }, own)?.reason).toContain('of which');
     const ofLab = { ...offer, labId: `lab_${'0'.repeat(26)}` };
     expect(refusalOf(ofLab, { ...policy, labIds: [] }, own)?.reason).toContain('lab');
   });
@@ -277,6 +323,12 @@ describe('the configuration of an agent', () => {
     expect(() => slurm('partition: "a b"')).toThrow(/partition/);
     expect(() => load(`${head}executor: local`)).toThrow(/gpus.count/);
     expect(() => load(`${head}executor: slurm\ngpus: { devices: [0] }`)).toThrow(/gpus.devices/);
+    expect(() => load(`${head}executor: slurm\npolicy: { gpuParts: 2 }`)).toThrow(/policy.gpuParts: Slurm/);
+    expect(load(`${head}executor: slurm\npolicy: { gpuParts: 1 }`).policy.gpuParts).toBe(1);
+    const local = `${head}gpus: { count: 1 }\n`;
+    expect(load(local).policy.gpuParts).toBeUndefined();
+    expect(load(`${local}policy: { gpuParts: 4 }`).policy.gpuParts).toBe(4);
+    expect(() => load(`${local}policy: { gpuParts: 11 }`)).toThrow(/policy.gpuParts/);
   });
 
   it('names every fault', () => {

@@ -303,21 +303,25 @@ export class Agent {
     }
     // A program that has just ended may not have given back its GPUs yet. The offer comes again with the next sync,
     // which its end brings on; declining would cost the job an attempt and a wait.
-    const gpuIndices = this.slots.take(offer.resources.gpus);
-    if (gpuIndices === null) return;
+    const { gpus, gpuShareMilli } = offer.resources;
+    const grant =
+      offer.gpuSlot === undefined || gpuShareMilli === undefined
+        ? this.slots.take(gpus)
+        : this.slots.takeShare(offer.gpuSlot, gpuShareMilli);
+    if (grant === null) return;
     const run = new AttemptRun(offer, {
       facility: this.facility,
       executor: this.executor,
       files: this.files,
       incarnation: registration.incarnation,
-      gpuIndices,
+      grant,
       times: registration.times,
       tunnels: this.tunnels,
       commands: this.commands,
       log: this.log,
     });
     const done = run.run().finally(() => {
-      this.slots.giveBack(gpuIndices);
+      this.slots.giveBack(grant);
       this.runs.delete(keyOf(offer));
       // There is room again: the offers that found none are news once more.
       this.heard = this.heard.filter(({ what }) => what !== 'offer');

@@ -11,6 +11,7 @@ import type { AgentFiles, AttemptFiles } from './attempt-files.js';
 import { AttemptReporter } from './attempt-reporter.js';
 import { CommandAttempt, type CommandPlace } from './command/command-attempt.js';
 import { type Facility, Fenced } from './facility.js';
+import type { GpuGrant } from './gpu-slots.js';
 import { StagingFailed } from './input-cache.js';
 import { Lease } from './lease.js';
 import type { Log } from './log.js';
@@ -27,7 +28,7 @@ export interface RunPlace {
   readonly executor: Executor;
   readonly files: AgentFiles;
   readonly incarnation: number;
-  readonly gpuIndices: readonly number[];
+  readonly grant: GpuGrant;
   readonly times: { readonly leaseTtlMs: number; readonly stopMarginMs: number };
   readonly tunnels: ServeTunnels;
   /** Undefined where this cluster runs no commands. */
@@ -140,7 +141,8 @@ export class AttemptRun {
       workdir: this.files.workdir,
       jobFile: this.files.jobFile,
       gpus: assignment.resources.gpus,
-      gpuIndices: this.place.gpuIndices,
+      gpuIndices: this.place.grant.indices,
+      gpuShareMilli: this.place.grant.shareMilli,
       env: assignment.runner.kind === 'serve' ? { [serveTokenVariable]: this.serveToken } : {},
       maxSeconds: this.secondsLeft(assignment),
     });

@@ -29,7 +29,7 @@ export function refusalOf(offer: Offer, policy: ClusterPolicy, own: OwnState): R
 }
 
 function againstPolicy(offer: Offer, policy: ClusterPolicy, own: OwnState): string | null {
-  const { gpus, maxSeconds } = offer.resources;
+  const { gpus, maxSeconds, gpuShareMilli = 1_000 } = offer.resources;
   if (!policy.kinds.includes(offer.kind)) return `no ${offer.kind} jobs here`;
   const forConsortium = offer.suiteId !== null || offer.labId === null;
   if (forConsortium && !policy.consortium) return 'no jobs of the consortium here';
@@ -39,8 +39,19 @@ function againstPolicy(offer: Offer, policy: ClusterPolicy, own: OwnState): stri
     return `jobs of up to ${policy.gpusPerJobMax} GPUs only`;
   if (policy.secondsPerJobMax !== null && maxSeconds > policy.secondsPerJobMax)
     return `jobs of up to ${policy.secondsPerJobMax} s only`;
+  if ((offer.gpuSlot !== undefined) !== gpuShareMilli < 1_000)
+    return 'the offer of a part of a GPU does not say of which, or of none';
+  if (gpuShareMilli < 1_000 && gpuShareMilli < leastShareMilli(policy.gpuParts ?? 1))
+    return (policy.gpuParts ?? 1) === 1
+      ? 'no GPU is shared here'
+      : `no more than ${policy.gpuParts} jobs share a GPU here`;
   if (policy.hoursUtc !== null && !isWithin(policy.hoursUtc, own.hourUtc)) return 'no work at this hour';
   return null;
+}
+
+/** The smallest part of a GPU that so many jobs can have at once, rounded down to a hundredth. */
+function leastShareMilli(gpuParts: number): number {
+  return Math.floor(100 / gpuParts) * 10;
 }
 
 function isWithin(hours: { from: number; to: number }, hour: number): boolean {
@@ -61,5 +72,7 @@ export function whyNotAsOffered(offer: Offer, assignment: AttemptAssignment): st
     return `the facility offered ${offer.kind} and sent ${runner.kind}; this cluster does not run it`;
   if (resources.gpus !== offer.resources.gpus)
     return `the facility offered a job of ${offer.resources.gpus} GPUs and sent one of ${resources.gpus}`;
+  if ((resources.gpuShareMilli ?? 1_000) !== (offer.resources.gpuShareMilli ?? 1_000))
+    return `the facility offered ${offer.resources.gpuShareMilli ?? 1_000} thousandths of a GPU and sent ${resources.gpuShareMilli ?? 1_000}`;
   return null;
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from beamtime_runner import durable
+from beamtime_runner import durable, environment
 from beamtime_runner.checkpoint import find_resumable
 from beamtime_runner.job import read_job
 from beamtime_runner.refusals import Refused
@@ -233,3 +233,45 @@ def test_a_torn_folder_is_known(tmp_path: Path, damage: str) -> None:
     }[damage]()
     with pytest.raises(durable.Torn):
         durable.check_folder(folder)
+
+
+class FakeCuda:
+    """Stands for torch with a CUDA device: notes the fraction that it is bound to."""
+
+    def __init__(self) -> None:
+        self.fractions: list[float] = []
+        self.cuda = self
+
+    def set_per_process_memory_fraction(self, fraction: float) -> None:
+        self.fractions.append(fraction)
+
+
+@pytest.mark.parametrize(("text", "fractions"), [(None, []), ("0.33", [0.33]), ("1", [1.0])])
+def test_keeps_to_its_part_of_the_memory_of_a_gpu(
+    text: str | None, fractions: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(environment.MEMORY_FRACTION, raising=False)
+    if text is not None:
+        monkeypatch.setenv(environment.MEMORY_FRACTION, text)
+    torch = FakeCuda()
+    environment.keep_to_share(torch)
+    assert torch.fractions == fractions
+
+
+@pytest.mark.parametrize("text", ["", "half", "0", "1.5", "-1", "nan"])
+def test_refuses_a_part_that_is_none(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(environment.MEMORY_FRACTION, text)
+    with pytest.raises(Refused, match="BEAMTIME_GPU_MEMORY_FRACTION"):
+        environment.keep_to_share(FakeCuda())
+
+
+def test_bounds_the_memory_as_soon_as_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    fractions: list[float] = []
+    monkeypatch.setenv(environment.MEMORY_FRACTION, "0.5")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", fractions.append)
+    runtime = environment.resolve_runtime({"deterministic": False})
+    environment.start_torch(runtime)
+    assert (runtime["device"], fractions) == ("cuda", [0.5])

@@ -54,11 +54,19 @@ afterAll(async () => {
   await at.close();
 });
 
-async function agent(name: string, policy: object = {}): Promise<AgentProcess> {
+async function agent(name: string, policy: object = {}, more: object = {}): Promise<AgentProcess> {
   const { cluster, agentKey } = await at.operator.call(registerCluster, {
     body: { labId: at.labId, name: `${name}-${randomUUID().slice(0, 8)}` },
   });
-  const made = new AgentProcess(cluster.clusterId, at.service.url, agentKey, gpuType, undefined, policy);
+  const made = new AgentProcess(
+    cluster.clusterId,
+    at.service.url,
+    agentKey,
+    gpuType,
+    undefined,
+    policy,
+    more,
+  );
   agents.push(made);
   return made;
 }
@@ -255,6 +263,38 @@ describe('a real agent', { timeout: 120_000 }, () => {
     const strict = await up((await agent('strict', { secondsPerJobMax: 10 })).start());
     await expect.poll(() => strict.stderr, { timeout: 10_000 }).toContain('registered');
     await expect(train(5)).rejects.toThrow(/unschedulable/);
+  });
+
+  it('runs programs that share a GPU beside each other, each told what to keep to', async () => {
+    const gpus = { count: 2, type: gpuType, devices: ['GPU-a', 'GPU-b'] };
+    const one = await up((await agent('sharing', { gpuParts: 2 }, { gpus })).start());
+    const serve = async (gpuShareMilli: number) =>
+      (
+        await at.researcher.call(submitJob, {
+          body: {
+            labId: at.labId,
+            runner: { kind: 'serve', revisions: [{ revision: 'step1', path: 'revisions/step1' }] },
+            resources: { gpus: 1, gpuShareMilli, gpuType, maxSeconds: 600 },
+          },
+        })
+      ).jobId;
+    const hub = at.service.app.get(TunnelHub);
+    const jobs: string[] = [];
+    for (const share of [500, 500, 600]) {
+      jobs.push(await serve(share));
+      await expect.poll(() => hub.list().length, { timeout: 20_000 }).toBe(jobs.length);
+    }
+    const told = one.programs().map((pid) => {
+      const lines = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
+      const of = (name: string) => lines.find((line) => line.startsWith(`${name}=`))?.slice(name.length + 1);
+      return `${of('CUDA_VISIBLE_DEVICES')} ${of('BEAMTIME_GPU_MEMORY_FRACTION')}`;
+    });
+    expect(told.sort()).toEqual(['GPU-a 0.5', 'GPU-a 0.5', 'GPU-b 0.6']);
+    for (const jobId of jobs) await at.researcher.call(cancelJob, { params: { jobId }, body: {} });
+    for (const jobId of jobs) expect(await ends(jobId)).toMatchObject({ state: 'cancelled' });
+    // Both are whole again.
+    const whole = await train(2);
+    expect(await ends(whole.jobId)).toMatchObject({ state: 'succeeded', clusterId: one.clusterId });
   });
 
   it('connects a served model to the gateway, and the answer comes back through the tunnel', async () => {

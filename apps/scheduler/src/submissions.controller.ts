@@ -4,6 +4,7 @@ import {
   evaluateModel,
   evaluateSuite,
   type InputOf,
+  type JobResources,
   type JobView,
   type ProblemCode,
   type ResponseOf,
@@ -188,7 +189,7 @@ export class SubmissionsController {
     if (training !== null && !training.ok) return training;
     const submitted = await submitPlanned(
       this.submit,
-      { ...planned.value, resources: { ...planned.value.resources, maxSeconds: body.maxSeconds } },
+      { ...planned.value, resources: { ...planned.value.resources, ...boundsOf(body) } },
       {
         kind: 'evaluate',
         account: { kind: 'operations' },
@@ -230,16 +231,31 @@ export class SubmissionsController {
       }),
     );
     const submitted = unwrap(
-      await submitPlanned(this.submit, planned, {
-        kind: 'serve',
-        account: { kind: 'operations' },
-        attemptLimit: 20,
-        requestKey: null,
-        submittedBy: caller.personId,
-      }),
+      await submitPlanned(
+        this.submit,
+        { ...planned, resources: { ...planned.resources, ...boundsOf(input.body) } },
+        {
+          kind: 'serve',
+          account: { kind: 'operations' },
+          attemptLimit: 20,
+          requestKey: null,
+          submittedBy: caller.personId,
+        },
+      ),
     );
     return { jobs: [answer(planned.modelId, submitted)] };
   }
+}
+
+/** What of the resources of planned work a request decides. */
+function boundsOf({
+  maxSeconds,
+  gpuShareMilli,
+}: Pick<BodyOf<typeof evaluateModel>, 'maxSeconds' | 'gpuShareMilli'>): Pick<
+  JobResources,
+  'maxSeconds' | 'gpuShareMilli'
+> {
+  return { maxSeconds, ...(gpuShareMilli === undefined ? {} : { gpuShareMilli }) };
 }
 
 function answer(modelId: string, submitted: SubmittedJob): SubmittedOne {

@@ -113,6 +113,12 @@ export const trainTemplate = {
   training: { steps: 10, batchSequences: 2, learningRate: 0.001 },
 };
 
+export const evaluateTemplate = {
+  kind: 'evaluate',
+  revisions: [{ revision: 'step1', path: 'revisions/step1' }],
+  tasks: [{ task: 'headScores' }],
+};
+
 export function jobBody(
   labId: LabId,
   more: {
@@ -124,13 +130,19 @@ export function jobBody(
     gpuType?: string;
     after?: string[];
     deadline?: string;
+    gpuShareMilli?: number;
+    runner?: Record<string, unknown>;
   } = {},
 ) {
-  const { gpus = 1, maxSeconds = 600, gpuType, ...rest } = more;
+  const { gpus = 1, maxSeconds = 600, gpuType, gpuShareMilli, ...rest } = more;
   return {
     labId,
     runner: trainTemplate,
-    resources: { gpus, maxSeconds, ...(gpuType === undefined ? {} : { gpuType }) },
+    resources: {
+      ...{ gpus, maxSeconds },
+      ...(gpuType === undefined ? {} : { gpuType }),
+      ...(gpuShareMilli === undefined ? {} : { gpuShareMilli }),
+    },
     ...rest,
   };
 }
@@ -160,6 +172,8 @@ export class SimulatedAgent {
   draining = false;
   readonly held = new Map<string, AttemptRef>();
   readonly inventory: ClusterInventory;
+  /** What it tells with each message. */
+  policy: ClusterPolicy = policy;
 
   constructor(
     readonly client: ApiClient,
@@ -171,7 +185,13 @@ export class SimulatedAgent {
 
   async register(stopped: AttemptRef[] = []): Promise<this> {
     const answer = await this.client.call(registerAgent, {
-      body: { instanceId: this.instanceId, agentVersion: 'test', inventory: this.inventory, policy, stopped },
+      body: {
+        instanceId: this.instanceId,
+        agentVersion: 'test',
+        inventory: this.inventory,
+        policy: this.policy,
+        stopped,
+      },
     });
     this.incarnation = answer.incarnation;
     return this;
@@ -179,7 +199,9 @@ export class SimulatedAgent {
 
   /** The same cluster's next process; this one is superseded. */
   async restart(stopped: AttemptRef[] = []): Promise<SimulatedAgent> {
-    return new SimulatedAgent(this.client, this.clusterId, this.inventory).register(stopped);
+    const next = new SimulatedAgent(this.client, this.clusterId, this.inventory);
+    next.policy = this.policy;
+    return next.register(stopped);
   }
 
   sync(wait = true, cached?: { version: number; inputs: string[] }): Promise<SyncAnswer> {
@@ -187,7 +209,7 @@ export class SimulatedAgent {
       body: {
         incarnation: this.incarnation,
         inventory: this.inventory,
-        policy,
+        policy: this.policy,
         draining: this.draining,
         attempts: [...this.held.values()].map((ref) => ({ ...ref, state: 'running' as const })),
         ...(cached === undefined ? {} : { cached }),

@@ -128,6 +128,14 @@ export const syncAgent = endpoint({
         resources: jobResourcesSchema,
         labId: idText('lab').nullable(),
         suiteId: idText('sui').nullable(),
+        gpuSlot: z
+          .number()
+          .int()
+          .min(0)
+          .optional()
+          .describe(
+            'With a part of a GPU: which of the shared ones. Attempts of the same number share one; which of its GPUs that is, the agent says',
+          ),
         expiresInMs: z.number().int(),
       }),
     ),

@@ -27,6 +27,15 @@ export const clusterPolicySchema = z.object({
     .object({ from: z.number().int().min(0).max(23), to: z.number().int().min(1).max(24) })
     .nullable()
     .describe('Hours of the day in which work may start, from ≤ hour < to, over midnight when from ≥ to'),
+  gpuParts: z
+    .number()
+    .int()
+    .min(1)
+    .max(10)
+    .optional()
+    .describe(
+      'So many jobs at most may share a GPU, each with no less than that part of it, rounded down to a hundredth; 1, and when omitted: no GPU is shared',
+    ),
 });
 export type ClusterPolicy = z.infer<typeof clusterPolicySchema>;
 
@@ -43,7 +52,7 @@ export const clusterSchema = z
     stateReason: z.string().nullable(),
     inventory: clusterInventorySchema.nullable().describe('Null until its agent has registered'),
     policy: clusterPolicySchema.nullable(),
-    gpusBusy: z.number().int().min(0),
+    gpusBusy: z.number().int().min(0).describe('Given out whole or in part'),
     gpusTrusted: z
       .number()
       .int()
@@ -149,7 +158,7 @@ export const retireCluster = clusterAction(
 export const shareSchema = z.object({
   owner: z.union([idText('lab'), z.literal('consortium')]),
   entitledGpus: z.number().describe('GPUs that it may count on while it has work'),
-  runningGpus: z.number().int(),
+  runningGpus: z.number().describe('A part of a GPU counts as that part'),
   borrowedGpus: z.number().describe('Running beyond the entitlement, on capacity that others do not use'),
   lentGpus: z.number().describe('Of its own clusters, running work of others'),
   recentGpuSeconds: z.number().describe('Used lately, decayed with a half-life of seven days'),

@@ -55,7 +55,18 @@ export const attemptStates = [
 export const attemptStateSchema = z.enum(attemptStates);
 export type AttemptState = z.infer<typeof attemptStateSchema>;
 
-export const jobResourcesSchema = z.object({
+/** How much of one GPU, in thousandths: in hundredths of it, from a tenth on. */
+export const gpuShareSchema = z
+  .number()
+  .int()
+  .min(100)
+  .max(1_000)
+  .multipleOf(10)
+  .describe(
+    'How much of its one GPU, in thousandths: a tenth or more, in hundredths; 1000, the whole, when omitted. Others may run on the rest. Only clusters that share their GPUs take less than 1000; GPU-seconds count by the part',
+  );
+
+const resourceFields = z.object({
   gpus: z
     .number()
     .int()
@@ -64,7 +75,13 @@ export const jobResourcesSchema = z.object({
     .default(1)
     .describe('A gang within one cluster'),
   gpuType: z.string().min(1).max(60).optional().describe('Any type when omitted'),
-  gpuMemoryMiB: z.number().int().min(1).optional().describe('Least memory of each GPU'),
+  gpuShareMilli: gpuShareSchema.optional(),
+  gpuMemoryMiB: z
+    .number()
+    .int()
+    .min(1)
+    .optional()
+    .describe('Least memory of each GPU, or of its part of one'),
   maxSeconds: z
     .number()
     .int()
@@ -73,6 +90,10 @@ export const jobResourcesSchema = z.object({
     .describe('Bound on the running time of all attempts together; GPU-seconds are held for it'),
   checkpoint: z.boolean().default(true).describe('Whether another attempt can continue where one stopped'),
 });
+export const jobResourcesSchema = resourceFields.refine(
+  ({ gpus, gpuShareMilli = 1_000 }) => gpuShareMilli === 1_000 || gpus === 1,
+  { path: ['gpuShareMilli'], message: 'only a job of one GPU can have a part of it' },
+);
 export type JobResources = z.output<typeof jobResourcesSchema>;
 
 /** The runner's job file without what each attempt brings: `schema`, `jobId`, `attempt`. */

@@ -1,7 +1,13 @@
 import { z } from 'zod';
 import { endpoint, idText, isoTime, shortText } from './endpoint.js';
 import { languageCode, localName, scriptCode, workdirPath } from './runner-job.js';
-import { jobResourcesSchema, jobSchema, runnerTemplateSchema, schedulingLimits } from './scheduling.js';
+import {
+  gpuShareSchema,
+  jobResourcesSchema,
+  jobSchema,
+  runnerTemplateSchema,
+  schedulingLimits,
+} from './scheduling.js';
 
 /** By what people put jobs into the queue: a job of their own, a suite's training, a model's evaluation or service. */
 
@@ -28,26 +34,34 @@ export const submitJob = endpoint({
   summary: 'Submit a job of a lab',
   description:
     'A job that no cluster could ever run is refused at once with `scheduling.unschedulable` and what would have to change. A job that follows others waits until all of them have succeeded; when one fails or is cancelled, it is cancelled too, with the reason, and so are those that follow it.',
-  body: z.object({
-    labId: idText('lab').describe('The lab that it runs for; you belong to it'),
-    name: shortText.optional(),
-    runner: runnerTemplateSchema,
-    inputs: z.array(jobInputRequestSchema).max(2_000).default([]),
-    resources: jobResourcesSchema,
-    priority: z.number().int().min(-100).max(100).default(0).describe('Among the jobs of the same lab'),
-    attemptLimit: z.number().int().min(1).max(schedulingLimits.attemptsPerJob).default(5),
-    after: z
-      .array(idText('job'))
-      .max(schedulingLimits.followedPerJob)
-      .default([])
-      .describe('Jobs that must have succeeded before it starts'),
-    deadline: isoTime
-      .optional()
-      .describe(
-        'A job that has not ended by then is cancelled, with its checkpoints kept; it moves nothing forward in the queue',
-      ),
-    requestKey: requestKey.optional(),
-  }),
+  body: z
+    .object({
+      labId: idText('lab').describe('The lab that it runs for; you belong to it'),
+      name: shortText.optional(),
+      runner: runnerTemplateSchema,
+      inputs: z.array(jobInputRequestSchema).max(2_000).default([]),
+      resources: jobResourcesSchema,
+      priority: z.number().int().min(-100).max(100).default(0).describe('Among the jobs of the same lab'),
+      attemptLimit: z.number().int().min(1).max(schedulingLimits.attemptsPerJob).default(5),
+      after: z
+        .array(idText('job'))
+        .max(schedulingLimits.followedPerJob)
+        .default([])
+        .describe('Jobs that must have succeeded before it starts'),
+      deadline: isoTime
+        .optional()
+        .describe(
+          'A job that has not ended by then is cancelled, with its checkpoints kept; it moves nothing forward in the queue',
+        ),
+      requestKey: requestKey.optional(),
+    })
+    .refine(
+      ({ runner, resources }) => runner['kind'] !== 'train' || (resources.gpuShareMilli ?? 1_000) === 1_000,
+      {
+        path: ['resources', 'gpuShareMilli'],
+        message: 'a training has its GPUs to itself',
+      },
+    ),
   bodyLimitBytes: schedulingLimits.runnerJobBytes,
   response: jobSchema,
   status: 201,
@@ -111,6 +125,7 @@ export const evaluateModel = endpoint({
   body: evaluationRequestSchema.extend({
     revisions: z.array(localName).max(1_000).optional().describe('All when omitted'),
     maxSeconds: z.number().int().min(1).max(schedulingLimits.maxSeconds).default(3_600),
+    gpuShareMilli: gpuShareSchema.optional(),
     seed: z.number().int().min(0).max(4_294_967_295).default(0).describe('Of the bootstrap'),
     whenTrained: z
       .boolean()
@@ -149,6 +164,7 @@ export const evaluateSuite = endpoint({
       .max(schedulingLimits.maxSeconds)
       .default(3_600)
       .describe('Of each job'),
+    gpuShareMilli: gpuShareSchema.optional(),
     seed: z.number().int().min(0).max(4_294_967_295).default(0).describe('Of the bootstrap'),
     studyId: idText('stu').optional(),
     requestKey: requestKey.optional(),
@@ -179,6 +195,7 @@ export const serveModel = endpoint({
     .object({
       revisions: z.array(localName).max(1_000).optional().describe('All when omitted'),
       maxSeconds: z.number().int().min(1).max(schedulingLimits.maxSeconds).default(86_400),
+      gpuShareMilli: gpuShareSchema.optional(),
     })
     .default({ maxSeconds: 86_400 }),
   response: submitted,

@@ -35,7 +35,9 @@ export const tesBackendParameters = {
   beamtime_lab: 'Lab that the task runs for, by id or short name; needed by who belongs to several',
   beamtime_gpus: 'GPUs in one cluster, or slots of machines without; 1 by default',
   beamtime_gpu_type: 'Kind of GPU, such as h100; any by default',
-  beamtime_gpu_memory_mib: 'Least memory of each GPU',
+  beamtime_gpu_share_milli:
+    'How much of its one GPU, in thousandths, 100 to 1000 in steps of 10; 1000 by default',
+  beamtime_gpu_memory_mib: 'Least memory of each GPU, or of its part of one',
   beamtime_max_seconds: 'Bound on the running time of all attempts together; a day by default',
   beamtime_attempts: 'Failed or lost attempts after which it is given up; 3 by default',
   beamtime_priority: 'Among the tasks of the same lab, -100 to 100',

@@ -16,6 +16,8 @@ export interface ProgramSpec {
   readonly gpus: number;
   /** Which of the cluster's GPUs, where the executor shares them out itself. */
   readonly gpuIndices: readonly number[];
+  /** How much of its one GPU, in thousandths; absent or 1000: all of its GPUs. Others run on the rest. */
+  readonly gpuShareMilli?: number;
   /** Variables for this program beside the few that every program gets. Values may be secrets. */
   readonly env: Readonly<Record<string, string>>;
   /** Bound on the running time, for executors that can enforce one. */

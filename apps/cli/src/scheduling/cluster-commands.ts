@@ -154,9 +154,9 @@ Put it into the agent's file and start the agent at the cluster:
             items.map((one) => [
               one.owner,
               Number(one.entitledGpus.toFixed(2)),
-              one.runningGpus,
+              Number(one.runningGpus.toFixed(2)),
               Number(one.borrowedGpus.toFixed(2)),
-              one.lentGpus,
+              Number(one.lentGpus.toFixed(2)),
               one.waitingJobs,
               Math.round(one.recentGpuSeconds),
               Math.round(one.creditGpuSeconds),
@@ -192,6 +192,7 @@ function describe(one: ClusterView): string {
         ? null
         : `${one.gpusTrusted} GPUs until ${one.gpusTrustedUntil}: it did not take work that fits into what its agent claims; see the agent’s log`,
     takes: policy === null ? null : policy.kinds.join(', '),
+    'shares a GPU among': (policy?.gpuParts ?? 1) > 1 ? `up to ${policy?.gpuParts} jobs` : null,
     'for labs': policy === null ? null : (policy.labIds?.join(', ') ?? 'all'),
     'for suites': policy?.consortium,
     executor: inventory?.executor,

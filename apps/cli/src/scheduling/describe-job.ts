@@ -15,14 +15,20 @@ export function progressText(job: JobView): string {
     .join(' ');
 }
 
+/** `2`, or `25 %` of one. */
+function gpusText({ resources: { gpus, gpuShareMilli = 1_000 } }: JobView): string {
+  return gpuShareMilli < 1_000 ? `${gpuShareMilli / 10} %` : String(gpus);
+}
+
 export function jobsTable(jobs: readonly JobView[]): string {
   return formatTable(
-    ['job', 'kind', 'name', 'state', 'cluster', 'attempt', 'progress'],
+    ['job', 'kind', 'name', 'state', 'GPUs', 'cluster', 'attempt', 'progress'],
     jobs.map((job) => [
       job.jobId,
       job.kind,
       job.name,
       job.cancelRequested && job.state === 'running' ? 'cancelling' : job.state,
+      gpusText(job),
       job.clusterName,
       job.attempts,
       progressText(job).slice(0, 60),
@@ -43,7 +49,7 @@ export function describeJob(
     lab: job.labId,
     suite: job.suiteId,
     model: job.modelId,
-    needs: `${job.resources.gpus} GPU${job.resources.gpuType === undefined ? '' : ` ${job.resources.gpuType}`}, at most ${job.resources.maxSeconds} s`,
+    needs: `${gpusText(job)}${(job.resources.gpuShareMilli ?? 1_000) < 1_000 ? ' of a' : ''} GPU${job.resources.gpuType === undefined ? '' : ` ${job.resources.gpuType}`}, at most ${job.resources.maxSeconds} s`,
     'GPU-seconds': gpuSecondsText(job),
     checkpoints:
       job.lastCheckpointStep === null ? 'none' : `${job.checkpoints}, last at step ${job.lastCheckpointStep}`,

@@ -1,6 +1,7 @@
 import type { BodyOf, evaluateModel } from '@beamtime/contracts';
 import type { Command } from 'commander';
 import { UsageError } from '../core/usage-error.js';
+import { gpuShareOption } from './gpu-share-option.js';
 
 /** What `job evaluate` and `suite evaluate` ask alike. */
 export interface EvaluationOptions {
@@ -8,10 +9,12 @@ export interface EvaluationOptions {
   readonly minimalPairs: string[];
   readonly headScores: boolean;
   readonly maxSeconds: string;
+  /** In thousandths. */
+  readonly gpuShare?: number;
 }
 
 export function evaluationOptions(command: Command): Command {
-  return command
+  return gpuShareOption(command)
     .option(
       '--held-out <corpus:language:script...>',
       'registered corpora that were held out of training, as cor_…:deu:Latn',
@@ -28,12 +31,16 @@ export function evaluationOptions(command: Command): Command {
 
 export function evaluationOf(
   options: EvaluationOptions,
-): Pick<BodyOf<typeof evaluateModel>, 'heldOut' | 'minimalPairs' | 'headScores' | 'maxSeconds'> {
+): Pick<
+  BodyOf<typeof evaluateModel>,
+  'heldOut' | 'minimalPairs' | 'headScores' | 'maxSeconds' | 'gpuShareMilli'
+> {
   return {
     heldOut: options.heldOut.map((text) => materialOf('--held-out', text)),
     minimalPairs: options.minimalPairs.map((text) => materialOf('--minimal-pairs', text)),
     headScores: options.headScores,
     maxSeconds: Number(options.maxSeconds),
+    ...(options.gpuShare === undefined ? {} : { gpuShareMilli: options.gpuShare }),
   };
 }
 

@@ -9,6 +9,7 @@ import { UsageError } from '../core/usage-error.js';
 import { findLabId } from '../governance/find-things.js';
 import { describeJob } from './describe-job.js';
 import { type EvaluationOptions, evaluationOf, evaluationOptions } from './evaluation-options.js';
+import { gpuShareOption } from './gpu-share-option.js';
 
 export function registerSubmitCommands(job: Command, io: CliIo): void {
   examples(
@@ -64,26 +65,31 @@ export function registerSubmitCommands(job: Command, io: CliIo): void {
   );
 
   examples(
-    job
-      .command('serve')
-      .description('have a model served for outputs and internals; one that is served keeps its job')
-      .argument('<model>', 'name or id of the model')
-      .option('--revisions <names...>', 'all by default')
-      .option('--max-seconds <seconds>', 'for so long at most', '3600')
-      .action(async (model: string, options: { revisions?: string[]; maxSeconds: string }) => {
+    gpuShareOption(
+      job
+        .command('serve')
+        .description('have a model served for outputs and internals; one that is served keeps its job')
+        .argument('<model>', 'name or id of the model')
+        .option('--revisions <names...>', 'all by default')
+        .option('--max-seconds <seconds>', 'for so long at most', '3600'),
+    ).action(
+      async (model: string, options: { revisions?: string[]; maxSeconds: string; gpuShare?: number }) => {
         const modelId = await findModelId(io, model);
         const made = await io.client().call(serveModel, {
           params: { modelId },
           body: {
             maxSeconds: Number(options.maxSeconds),
+            ...(options.gpuShare === undefined ? {} : { gpuShareMilli: options.gpuShare }),
             ...(options.revisions === undefined ? {} : { revisions: options.revisions }),
           },
         });
         io.show(made, () =>
           made.jobs.map((one) => `${one.jobId}${one.created ? '' : ' (was there before)'}`).join('\n'),
         );
-      }),
+      },
+    ),
     'job serve grid-m-deu-s1 --max-seconds 600',
+    'job serve grid-m-deu-s1 --gpu-share 25',
   );
 }
 

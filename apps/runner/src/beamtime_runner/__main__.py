@@ -53,6 +53,7 @@ exit codes:
 
 environment:
   BEAMTIME_SERVE_TOKEN=…         bearer token that serve demands
+  BEAMTIME_GPU_MEMORY_FRACTION=… so much of the GPU's memory at most, above 0 and up to 1: the rest is others'
   BEAMTIME_EXIT_WITH_PARENT=1    stop, with the state saved, when the process that started this one is gone
 """
 

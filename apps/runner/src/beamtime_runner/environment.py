@@ -10,6 +10,8 @@ from typing import Any
 from . import __version__
 from .refusals import Refused
 
+MEMORY_FRACTION = "BEAMTIME_GPU_MEMORY_FRACTION"
+
 # Dense bfloat16 peak of cards that we know, FLOP/s, from the makers' data sheets ("with sparsity" is twice that).
 # The first whose words all stand in the card's name counts, so forms of a card come before it.
 PEAK_FLOPS: list[tuple[tuple[str, ...], float]] = [
@@ -66,11 +68,27 @@ def start_torch(runtime: dict[str, Any]) -> Any:
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     runtime["device"] = wanted
+    if wanted == "cuda":
+        keep_to_share(torch)
     if runtime["deterministic"]:
         torch.use_deterministic_algorithms(True)
         setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 - costs time, and we read no such memory
     torch.backends.cuda.matmul.allow_tf32 = not runtime["deterministic"]
     return torch.device(wanted)
+
+
+def keep_to_share(torch: Any) -> None:
+    """On a GPU that others use too, allocates no more than our part: beyond it torch raises OutOfMemoryError."""
+    text = os.environ.get(MEMORY_FRACTION)
+    if text is None:
+        return
+    try:
+        fraction = float(text)
+    except ValueError:
+        fraction = 0.0
+    if not 0.0 < fraction <= 1.0:
+        raise Refused("bad-environment", f"{MEMORY_FRACTION} is {text!r}, not a number above 0 and up to 1")
+    torch.cuda.set_per_process_memory_fraction(fraction)
 
 
 def keep_freed_memory() -> None:

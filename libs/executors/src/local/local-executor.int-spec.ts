@@ -44,6 +44,33 @@ describe('the local executor', () => {
     expect(started.ok ? '' : started.error.detail).toContain('/nowhere/python');
   });
 
+  it('tells a program which GPUs it has, and what to keep to on one that it shares', async () => {
+    const executor = new LocalExecutor({ ...options, devices: ['GPU-a', 'GPU-b', 'GPU-c'] });
+    const seen = async (jobId: string, grant: { gpuIndices: number[]; gpuShareMilli?: number }) => {
+      const workdir = place.workdir();
+      mkdirSync(workdir);
+      const jobFile = join(workdir, 'job.json');
+      const script = 'env | grep -E "^(CUDA|BEAMTIME_GPU)" | sort > seen; exit 0';
+      writeFileSync(jobFile, JSON.stringify({ script }));
+      const gpus = grant.gpuIndices.length;
+      const spec = { jobId, attempt: 1, kind: 'evaluate', workdir, jobFile, gpus, env: {}, maxSeconds: 60 };
+      const started = await executor.start({ ...spec, ...grant });
+      if (!started.ok) throw new Error(started.error.detail);
+      await expect
+        .poll(() => executor.poll(started.value), { timeout: 15_000 })
+        .toMatchObject({ exitCode: 0 });
+      return readFileSync(join(workdir, 'seen'), 'utf8').trim().split('\n');
+    };
+    expect(await seen('job_whole', { gpuIndices: [0, 2], gpuShareMilli: 1_000 })).toEqual([
+      'CUDA_VISIBLE_DEVICES=GPU-a,GPU-c',
+    ]);
+    expect(await seen('job_part', { gpuIndices: [1], gpuShareMilli: 330 })).toEqual([
+      'BEAMTIME_GPU_MEMORY_FRACTION=0.33',
+      'CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=33',
+      'CUDA_VISIBLE_DEVICES=GPU-b',
+    ]);
+  });
+
   it('ends a program that it is not told to keep on, and not one that it is', async () => {
     const [kept, left] = await Promise.all(
       ['job_kept', 'job_left'].map(async (jobId) => {

@@ -114,6 +114,7 @@ export class LocalExecutor implements Executor {
       ...(devices === undefined
         ? {}
         : { CUDA_VISIBLE_DEVICES: spec.gpuIndices.map((index) => devices[index] ?? '').join(',') }),
+      ...shareEnvironment(spec.gpuShareMilli),
       ...spec.env,
     };
   }
@@ -201,6 +202,18 @@ export class LocalExecutor implements Executor {
     writeFileSync(`${file}.new`, JSON.stringify(kept));
     renameSync(`${file}.new`, file);
   }
+}
+
+/**
+ * What a program that shares its GPU is asked to keep to: a bound on the GPU's memory, which our runner heeds, and on its
+ * processors, which CUDA itself heeds where its process service (MPS) runs. Programs are trusted to keep to it.
+ */
+function shareEnvironment(gpuShareMilli = 1_000): Record<string, string> {
+  if (gpuShareMilli >= 1_000) return {};
+  return {
+    BEAMTIME_GPU_MEMORY_FRACTION: String(gpuShareMilli / 1_000),
+    CUDA_MPS_ACTIVE_THREAD_PERCENTAGE: String(gpuShareMilli / 10),
+  };
 }
 
 /** Too quick to be looked at: named so that nothing is ever mistaken for it. */

@@ -72,6 +72,8 @@ export class SlurmExecutor implements Executor {
   }
 
   async start(spec: ProgramSpec): Promise<Result<ProgramRef, CannotStart>> {
+    if ((spec.gpuShareMilli ?? 1_000) < 1_000)
+      return err(problem('executor.cannot-start', 'Slurm gives out whole GPUs, not parts of them'));
     this.folders.beat();
     const known = this.folders.read(spec);
     if (known !== undefined && (await this.isThere(known))) return ok(refOf(known));

@@ -220,7 +220,8 @@ class Draft {
         return this.accept(claim, held.value.job, held.value.attempt);
       case 'decline':
         this.declined.push({ jobId: claim.jobId, clusterId: claim.clusterId, reason: item.reason });
-        if (item.code === 'capacity')
+        // What is left of a shared GPU says nothing about how many there are.
+        if (item.code === 'capacity' && held.value.attempt.gpu_slot === null)
           this.short.push({ clusterId: claim.clusterId, gpus: held.value.attempt.gpus });
         return this.end(held.value.job, held.value.attempt, {
           state: 'expired',

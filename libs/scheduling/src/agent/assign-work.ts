@@ -9,6 +9,7 @@ import {
   type StagedInput,
 } from '@beamtime/contracts';
 import type { Tx } from '@beamtime/platform';
+import { wholeGpuMilli } from '../domain/gpu-share.js';
 import type { JobFiles } from '../ports.js';
 import type { JobRecord } from '../postgres/job-records.js';
 
@@ -39,6 +40,7 @@ export async function assignWork(files: JobFiles, job: JobRecord, work: JobWork)
         : { step: resumable.step, files: await staged(files, resumable.files, `${runnerResumeDir}/`) },
     resources: {
       gpus: job.gpus,
+      ...(job.gpu_share_milli === wholeGpuMilli ? {} : { gpuShareMilli: job.gpu_share_milli }),
       ...(job.gpu_type === null ? {} : { gpuType: job.gpu_type }),
       ...(job.gpu_memory_mib === null ? {} : { gpuMemoryMiB: job.gpu_memory_mib }),
       maxSeconds: job.max_seconds,

@@ -11,7 +11,7 @@ import { Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { AgentBell } from '../agent-bell.js';
 import { settleClusterState } from '../clusters/settle-cluster-state.js';
-import { restoreCapacity } from '../clusters/trust-capacity.js';
+import { gpusGivenOut, restoreCapacity } from '../clusters/trust-capacity.js';
 import { heldStates, liveStates } from '../domain/attempt-lifecycle.js';
 import { type ClusterState, clusterStateOf } from '../domain/cluster-lifecycle.js';
 import type { CapacityTrust } from '../domain/trusted-capacity.js';
@@ -135,7 +135,8 @@ export class SyncAgent {
          WHERE w.state = 'running' AND w.cancel_requested_at IS NOT NULL
            AND c.cluster_id = $1 AND c.incarnation = $2 AND c.state IN (${held})
        )
-       SELECT a.job_id, a.number, a.state, a.preempt_reason, j.kind, j.lab_id, j.suite_id, j.gpus, j.gpu_type,
+       SELECT a.job_id, a.number, a.state, a.preempt_reason, j.kind, j.lab_id, j.suite_id, j.gpus, a.gpu_slot,
+         j.gpu_share_milli, j.gpu_type,
          j.gpu_memory_mib, j.max_seconds, j.checkpointable, j.cancel_requested_at IS NOT NULL AS cancelled,
          j.cancel_reason, (extract(epoch FROM a.offer_expires_at - clock_timestamp()) * 1000)::int AS expires_in_ms
        FROM (SELECT DISTINCT job_id, number FROM said) s
@@ -194,10 +195,10 @@ const renewal = `
   ), renewed AS (
     UPDATE scheduling.attempt a SET lease_expires_at = now() + $8 * interval '1 millisecond', renewed_at = now()
     FROM mine WHERE a.job_id = mine.job_id AND a.number = mine.number AND a.state IN (${held})
-    RETURNING a.job_id, a.number, a.gpus
+    RETURNING a.job_id, a.number, a.gpus, a.gpu_slot
   )
   SELECT state, drain_requested, trust,
-    (SELECT coalesce(sum(gpus), 0)::int FROM renewed) AS held_gpus,
+    (SELECT ${gpusGivenOut} FROM renewed) AS held_gpus,
     (SELECT count(*)::int FROM scheduling.attempt WHERE cluster_id = $1 AND state IN (${live})) AS live,
     coalesce((SELECT json_agg(json_build_array(job_id, number)) FROM renewed), '[]') AS leases
   FROM seen`;
@@ -211,6 +212,8 @@ interface CommandRow {
   lab_id: string | null;
   suite_id: string | null;
   gpus: number;
+  gpu_slot: number | null;
+  gpu_share_milli: number;
   gpu_type: string | null;
   gpu_memory_mib: number | null;
   max_seconds: number;
@@ -228,8 +231,10 @@ function offerOf(row: CommandRow): SyncAnswer['offers'][number] {
     labId: row.lab_id,
     suiteId: row.suite_id,
     expiresInMs: row.expires_in_ms,
+    ...(row.gpu_slot === null ? {} : { gpuSlot: row.gpu_slot }),
     resources: {
       gpus: row.gpus,
+      ...(row.gpu_slot === null ? {} : { gpuShareMilli: row.gpu_share_milli }),
       ...(row.gpu_type === null ? {} : { gpuType: row.gpu_type }),
       ...(row.gpu_memory_mib === null ? {} : { gpuMemoryMiB: row.gpu_memory_mib }),
       maxSeconds: row.max_seconds,

@@ -2,6 +2,10 @@ import type { Tx } from '@beamtime/platform';
 import { liveStates } from '../domain/attempt-lifecycle.js';
 import { afterAcceptance, afterRefusal, type CapacityTrust, fullTrust } from '../domain/trusted-capacity.js';
 
+/** GPUs of some attempts: those that they share count once. */
+export const gpusGivenOut =
+  '(coalesce(sum(gpus) FILTER (WHERE gpu_slot IS NULL), 0) + count(DISTINCT gpu_slot))::int';
+
 const live = liveStates.map((state) => `'${state}'`).join(', ');
 
 /** The cluster says that it has too few GPUs for an offer that fits into what it claims. */
@@ -44,7 +48,7 @@ async function change(
 ): Promise<void> {
   const row = await tx.row<{ trust: CapacityTrust | null; busy: number; now: Date }>(
     `SELECT trust, clock_timestamp() AS now,
-       (SELECT coalesce(sum(gpus), 0)::int FROM scheduling.attempt a
+       (SELECT ${gpusGivenOut} FROM scheduling.attempt a
         WHERE a.cluster_id = c.id AND a.state IN (${live})) AS busy
      FROM scheduling.cluster c WHERE id = $1 FOR UPDATE`,
     [clusterId],

@@ -5,6 +5,7 @@ import { liveStates } from '../domain/attempt-lifecycle.js';
 import type { ClusterState } from '../domain/cluster-lifecycle.js';
 import { entitlements } from '../domain/entitlements.js';
 import { decayed } from '../domain/gpu-seconds.js';
+import { gpusCounted } from '../domain/gpu-share.js';
 import { liveUse } from '../domain/live-use.js';
 import type { GpuQuota, LoneShadow, RunningJob, Snapshot, SnapshotCluster } from '../domain/snapshot.js';
 import { type CapacityTrust, fullTrust, trustedGpus } from '../domain/trusted-capacity.js';
@@ -19,6 +20,7 @@ interface RunningRow extends SnapshotColumns {
   cluster_id: string;
   job_id: string;
   number: number;
+  gpu_slot: number | null;
   state: string;
   leaving: boolean;
   since_ms: number;
@@ -31,7 +33,7 @@ interface RunningRow extends SnapshotColumns {
 export async function loadClusters(tx: Tx, nowMs: number): Promise<SnapshotCluster[]> {
   const clusters = await readClusters(tx);
   const attempts = await tx.rows<RunningRow>(
-    `SELECT a.cluster_id, a.job_id, a.number, a.state, a.preempt_reason IS NOT NULL AS leaving,
+    `SELECT a.cluster_id, a.job_id, a.number, a.gpu_slot, a.state, a.preempt_reason IS NOT NULL AS leaving,
        ${msOf('coalesce(a.running_at, a.offered_at)')} AS since_ms, ${snapshotColumns},
        s.job_id IS NOT NULL AS shadowed, s.cluster_id AS shadow_cluster_id,
        ${msOf('s.started_at')} AS shadow_started_ms, s.served_ms::float8 AS shadow_served_ms
@@ -48,7 +50,7 @@ export async function loadClusters(tx: Tx, nowMs: number): Promise<SnapshotClust
   return clusters.map((cluster) => {
     const here = running.get(cluster.clusterId) ?? [];
     const busyGpus: Record<string, number> = {};
-    for (const { owner, gpus } of here) busyGpus[owner] = (busyGpus[owner] ?? 0) + gpus;
+    for (const job of here) busyGpus[job.owner] = (busyGpus[job.owner] ?? 0) + gpusCounted(job);
     return { ...cluster, busyGpus, running: here };
   });
 }
@@ -99,6 +101,7 @@ function runningOf(row: RunningRow, nowMs: number): RunningJob {
     gpuType: row.gpu_type,
     gpuMemoryMiB: row.gpu_memory_mib,
     maxSeconds: row.max_seconds,
+    ...(row.gpu_slot !== null && { gpuShareMilli: row.gpu_share_milli, gpuSlot: row.gpu_slot }),
     priority: row.priority,
     submittedMs: row.submitted_ms,
     servedMs: row.seconds_used * 1000,

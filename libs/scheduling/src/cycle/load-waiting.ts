@@ -1,4 +1,5 @@
 import type { Tx } from '@beamtime/platform';
+import { wholeGpuMilli } from '../domain/gpu-share.js';
 import { GpuRoom } from '../domain/quota.js';
 import { gpusOfShape, headsOf, markOf, type WaitingShape } from '../domain/shape.js';
 import type { GpuQuota, SnapshotCluster, SnapshotShadow, WaitingJob } from '../domain/snapshot.js';
@@ -61,9 +62,10 @@ interface WaitingRow extends SnapshotColumns {
 }
 
 /** A waiting job, without what stands elsewhere: its place in the schedule of its lab alone, and who declined it. */
-export type WaitingHead = Omit<WaitingJob, 'avoid' | 'shadow' | 'quotas'> & {
+export type WaitingHead = Omit<WaitingJob, 'avoid' | 'shadow' | 'quotas' | 'gpuShareMilli'> & {
   avoid: string[];
   quotas?: readonly string[];
+  gpuShareMilli?: number;
   shadow?: SnapshotShadow;
 };
 
@@ -88,7 +90,8 @@ export async function loadWaiting(
   const { memory = new QueueMemory(), quotas = [] } = options;
   const shapes = withRoom(await waitingShapes(tx, memory.cursors), quotas);
   const free = freeGpusOf(clusters);
-  const headsOfShapes = await headsIn(tx, shapes, headsOf(shapes, free.inAll, free.inOne));
+  const counts = headsOf(shapes, free.inAll, free.inOne, free.sharedMilli);
+  const headsOfShapes = await headsIn(tx, shapes, counts);
   const heads = headsOfShapes.flat();
   // Jobs that people ask about, and those that may be owed a place at home, wherever they stand.
   const rows = await rowsOf(tx, [...new Set([...heads, ...(options.also ?? [])])], memory);
@@ -96,22 +99,26 @@ export async function loadWaiting(
   const isHead = new Set(heads);
   memory.keep(rows.filter((row) => isHead.has(row.id)));
   // Written out: a decision sees thousands, and copies by spreading cost more than reading them.
-  const found: WaitingHead[] = rows.map((row) => ({
-    jobId: row.id,
-    kind: row.kind,
-    owner: row.owner,
-    gpus: row.gpus,
-    gpuType: row.gpu_type,
-    gpuMemoryMiB: row.gpu_memory_mib,
-    maxSeconds: row.max_seconds,
-    priority: row.priority,
-    submittedMs: row.submitted_ms,
-    servedMs: row.seconds_used * 1000,
-    preemptible: canLeave(row),
-    queuedMs: row.queued_ms,
-    retryAtMs: row.retry_ms,
-    avoid: [],
-  }));
+  const found = rows.map((row) => {
+    const head: WaitingHead = {
+      jobId: row.id,
+      kind: row.kind,
+      owner: row.owner,
+      gpus: row.gpus,
+      gpuType: row.gpu_type,
+      gpuMemoryMiB: row.gpu_memory_mib,
+      maxSeconds: row.max_seconds,
+      priority: row.priority,
+      submittedMs: row.submitted_ms,
+      servedMs: row.seconds_used * 1000,
+      preemptible: canLeave(row),
+      queuedMs: row.queued_ms,
+      retryAtMs: row.retry_ms,
+      avoid: [],
+    };
+    if (row.gpu_share_milli < wholeGpuMilli) head.gpuShareMilli = row.gpu_share_milli;
+    return head;
+  });
   const quotasOf = await memory.bound.quotasOf(tx, rows, quotas);
   memory.misplaced = shapes.filter(({ shape }, at) => isMisplaced(shape, headsOfShapes[at] ?? [], quotasOf));
   for (const head of quotasOf.size === 0 ? [] : found) {
@@ -225,17 +232,30 @@ async function waitingShapes(tx: Tx, cursors: Map<string, string>, only?: string
   return found.map(({ owner, shape, first }) => ({ owner, shape, first, gpus: gpusOfShape(shape) }));
 }
 
-/** Free GPUs of the active clusters, in all and at most in one. */
-function freeGpusOf(clusters: readonly SnapshotCluster[]): { inAll: number; inOne: number } {
-  let [inAll, inOne] = [0, 0];
-  for (const { state, capacity, busyGpus } of clusters) {
+/** Free GPUs of the active clusters, in all and at most in one, and what is left in all of those that are shared. */
+function freeGpusOf(clusters: readonly SnapshotCluster[]): {
+  inAll: number;
+  inOne: number;
+  sharedMilli: number;
+} {
+  let [inAll, inOne, sharedMilli] = [0, 0, 0];
+  for (const { state, capacity, running = [] } of clusters) {
     if (state !== 'active' || capacity === null) continue;
-    const busy = Object.values(busyGpus).reduce((sum, gpus) => sum + gpus, 0);
-    const free = Math.max(0, capacity.gpus - busy);
+    let busy = 0;
+    const shared = new Set<number>();
+    for (const { gpus, gpuShareMilli = wholeGpuMilli, gpuSlot } of running) {
+      if (gpuSlot === undefined) busy += gpus;
+      else {
+        shared.add(gpuSlot);
+        sharedMilli -= gpuShareMilli;
+      }
+    }
+    sharedMilli += shared.size * wholeGpuMilli;
+    const free = Math.max(0, capacity.gpus - busy - shared.size);
     inAll += free;
     inOne = Math.max(inOne, free);
   }
-  return { inAll, inOne };
+  return { inAll, inOne, sharedMilli };
 }
 
 /** Positions beyond this are not counted further: the answer is this much, or more. */

@@ -30,7 +30,8 @@ export async function offerPlacements(
   const granted = await withinQuotas(tx, placements);
   const offered = await tx.rows<OfferedRow>(
     `WITH wish AS (
-       SELECT w.job_id, w.cluster_id FROM unnest($1::text[], $2::text[]) AS w (job_id, cluster_id)
+       SELECT w.job_id, w.cluster_id, w.gpu_slot
+       FROM unnest($1::text[], $2::text[], $4::int[]) AS w (job_id, cluster_id, gpu_slot)
        JOIN scheduling.cluster c ON c.id = w.cluster_id AND c.state = 'active'
      ), locked AS MATERIALIZED (
        SELECT id FROM scheduling.job
@@ -42,12 +43,19 @@ export async function offerPlacements(
        SET state = 'running', attempts = attempts + 1, updated_at = now(), retry_at = NULL
        FROM locked l JOIN wish w ON w.job_id = l.id
        WHERE j.id = l.id AND j.state = 'queued' AND j.cancel_requested_at IS NULL
-       RETURNING j.id, j.attempts, j.gpus, j.owner, j.resumable_step, w.cluster_id
+       RETURNING j.id, j.attempts, j.gpus, j.gpu_share_milli, j.owner, j.resumable_step, w.cluster_id, w.gpu_slot
      )
-     INSERT INTO scheduling.attempt (job_id, number, cluster_id, gpus, owner, offer_expires_at, resumed_from_step)
-     SELECT id, attempts, cluster_id, gpus, owner, now() + $3 * interval '1 millisecond', resumable_step FROM started
+     INSERT INTO scheduling.attempt (job_id, number, cluster_id, gpus, gpu_share_milli, gpu_slot, owner,
+       offer_expires_at, resumed_from_step)
+     SELECT id, attempts, cluster_id, gpus, gpu_share_milli, gpu_slot, owner, now() + $3 * interval '1 millisecond',
+       resumable_step FROM started
      RETURNING job_id, number, cluster_id, resumed_from_step`,
-    [granted.map((p) => p.jobId), granted.map((p) => p.clusterId), offerTtlMs],
+    [
+      granted.map((p) => p.jobId),
+      granted.map((p) => p.clusterId),
+      offerTtlMs,
+      granted.map((p) => p.gpuSlot ?? null),
+    ],
   );
   // What stands under a quota of GPUs has its place in the schedule of its lab from when it starts.
   await enterKnown(

@@ -5,6 +5,7 @@ export interface SnapshotColumns {
   kind: JobKind;
   owner: string;
   gpus: number;
+  gpu_share_milli: number;
   gpu_type: string | null;
   gpu_memory_mib: number | null;
   max_seconds: number;
@@ -18,7 +19,7 @@ export interface SnapshotColumns {
 export const msOf = (time: string): string => `date_part('epoch', ${time}) * 1000`;
 
 /** `SnapshotColumns` of the job `j`. */
-export const snapshotColumns = `j.kind, j.owner, j.gpus, j.gpu_type, j.gpu_memory_mib, j.max_seconds, j.checkpointable,
+export const snapshotColumns = `j.kind, j.owner, j.gpus, j.gpu_share_milli, j.gpu_type, j.gpu_memory_mib, j.max_seconds, j.checkpointable,
   j.priority, ${msOf('j.submitted_at')} AS submitted_ms, j.seconds_used`;
 
 /** Whether a job can save its state and leave. */

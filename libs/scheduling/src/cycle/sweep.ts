@@ -118,6 +118,7 @@ export class Sweep {
     });
     // By themselves: a cluster's row is locked before jobs, never after.
     for (const offer of unanswered) {
+      if (offer.gpu_slot !== null) continue;
       await this.transactor.do((tx) => doubtSilentCapacity(tx, offer.cluster_id, offer.gpus));
     }
   }

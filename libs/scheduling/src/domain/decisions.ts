@@ -5,6 +5,8 @@ export interface Placement {
   readonly clusterId: string;
   /** Keys of the quotas of GPUs under which the job stands; absent: none. */
   readonly quotas?: readonly string[];
+  /** Which of the cluster's shared GPUs, for a job that asks for a part of one: the same number is the same GPU. */
+  readonly gpuSlot?: number;
   /** Which GPUs of which nodes, where the cluster reports its nodes. */
   readonly nodes?: readonly NodeShare[];
 }

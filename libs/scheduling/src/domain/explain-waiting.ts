@@ -1,10 +1,11 @@
+import { shareInWords, sharesGpu, wholeGpuMilli } from './gpu-share.js';
 import { judgeNow, type Verdict, whyNever } from './judge-cluster.js';
 import { beamtime, type SharesPolicy } from './policy.js';
 import { decideIn, Scene } from './shares/decide-by-shares.js';
 import { isBefore } from './shares/move-by-shares.js';
 import { isCapped, isKeptFromIt, lacksRoom } from './shares/quota-room.js';
 import type { Cap, ClusterNow, JobNow } from './shares/state.js';
-import type { Snapshot } from './snapshot.js';
+import type { Snapshot, WaitingJob } from './snapshot.js';
 
 export type WaitCode =
   | 'capacity'
@@ -43,7 +44,7 @@ export function explainWaiting(
   const asked = snapshot.waiting.find((waiting) => waiting.jobId === jobId);
   if (asked === undefined) return undefined;
   const scene = new Scene(snapshot, nowMs, policy);
-  const freeAtFirst = scene.situation.clusters.map(({ free }) => free);
+  const freeAtFirst = scene.situation.clusters.map((cluster) => freeFor(asked, cluster));
   const { situation } = decideIn(scene, nowMs, seed);
   const job = scene.jobs.get(jobId);
   if (job === undefined || job.ticket === 0) return undefined;
@@ -52,7 +53,10 @@ export function explainWaiting(
     [...scene.jobs.values()].filter((other) => other.ticket !== 0 && isBefore(situation, other, job)).length;
   const verdicts = situation.clusters
     .filter(({ info }) => info.state !== 'retired')
-    .map((cluster) => ({ cluster, verdict: judgeNow(cluster.info, { ...asked }, cluster.free, nowMs) }));
+    .map((cluster) => ({
+      cluster,
+      verdict: judgeNow(cluster.info, { ...asked }, freeFor(asked, cluster), nowMs),
+    }));
   const hadRoom = situation.clusters.some(
     (cluster, index) => judgeNow(cluster.info, { ...asked }, freeAtFirst[index] ?? 0, nowMs).fits === 'now',
   );
@@ -72,6 +76,12 @@ export function explainWaiting(
       hadRoom,
     ),
   };
+}
+
+/** Free GPUs; a shared one that has room for the job's part is as good as one. */
+function freeFor(job: WaitingJob, { free, shared }: ClusterNow): number {
+  const { gpuShareMilli = wholeGpuMilli } = job;
+  return sharesGpu(job) && shared.hasRoom(gpuShareMilli) ? Math.max(1, free) : free;
 }
 
 /** What a job has had decides its turn: said as soon as it matters. */
@@ -142,7 +152,8 @@ function reasonOf(
   verdicts: readonly Verdict[],
   hadRoom: boolean,
 ): Reason {
-  const { gpus } = job.shape.request;
+  const { gpus, gpuShareMilli = wholeGpuMilli } = job.shape.request;
+  const isShared = gpuShareMilli < wholeGpuMilli;
   if (job.retryAtMs !== null && job.retryAtMs > nowMs) {
     return {
       code: 'retry-later',
@@ -155,7 +166,9 @@ function reasonOf(
     return {
       code: 'unschedulable',
       detail: `No cluster could run it: ${never}`,
-      change: 'Ask for less, or have a cluster join that has it; cancel it otherwise',
+      change: isShared
+        ? 'Ask for a whole GPU, or have a cluster share its GPUs; cancel it otherwise'
+        : 'Ask for less, or have a cluster join that has it; cancel it otherwise',
     };
   }
   const quota = quotaReason(snapshot, job);
@@ -174,6 +187,14 @@ function reasonOf(
       detail: 'What was free has just gone to jobs with a better claim',
       change:
         'Its owner runs more for its share than theirs, or its priority is lower; it starts as GPUs become free',
+    };
+  }
+  if (codes.has('capacity') && isShared) {
+    return {
+      code: 'capacity',
+      detail: `No cluster that may run it has ${shareInWords(gpuShareMilli)} left`,
+      change:
+        'It starts when a shared GPU has that much left, or a whole one becomes free and nobody with a better claim wants it',
     };
   }
   if (codes.has('capacity')) {

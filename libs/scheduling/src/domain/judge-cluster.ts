@@ -1,3 +1,4 @@
+import { leastShareMilli, shareInWords, sharesGpu, wholeGpuMilli } from './gpu-share.js';
 import { consortium, type JobRequest, type SnapshotCluster } from './snapshot.js';
 
 /** What one cluster says to one job: it fits now, not now, or never. */
@@ -27,7 +28,18 @@ function refusal(cluster: SnapshotCluster, job: JobRequest): string | null {
     return `it has ${capacity.gpus} GPUs, the job needs ${job.gpus} in one cluster`;
   if (job.gpuType !== null && job.gpuType !== capacity.gpuType)
     return `its GPUs are ${capacity.gpuType}, the job wants ${job.gpuType}`;
-  if (job.gpuMemoryMiB !== null && (capacity.gpuMemoryMiB ?? 0) < job.gpuMemoryMiB) {
+  const share = job.gpuShareMilli ?? wholeGpuMilli;
+  if (sharesGpu(job)) {
+    const { gpuParts = 1 } = policy;
+    if (gpuParts <= 1) return `its GPUs are not shared, the job wants ${shareInWords(share)}`;
+    if (share < leastShareMilli(gpuParts))
+      return `its policy gives no less than ${shareInWords(leastShareMilli(gpuParts))}, the job wants ${shareInWords(share)}`;
+  }
+  // Of a GPU that it shares, a job has its part of the memory.
+  const memoryMiB = Math.floor(((capacity.gpuMemoryMiB ?? 0) * share) / wholeGpuMilli);
+  if (job.gpuMemoryMiB !== null && memoryMiB < job.gpuMemoryMiB) {
+    if (capacity.gpuMemoryMiB !== null && sharesGpu(job))
+      return `${shareInWords(share)} has ${memoryMiB} MiB there, the job needs ${job.gpuMemoryMiB} MiB`;
     const has = capacity.gpuMemoryMiB === null ? 'unknown memory' : `${capacity.gpuMemoryMiB} MiB`;
     return `its GPUs have ${has}, the job needs ${job.gpuMemoryMiB} MiB each`;
   }
@@ -50,7 +62,10 @@ export function isOpenAt(hours: { from: number; to: number } | null, nowMs: numb
     : hour >= hours.from || hour < hours.to;
 }
 
-/** What a cluster with so many free GPUs says to a job at this moment. */
+/**
+ * What a cluster with so many free GPUs says to a job at this moment; a shared GPU counts as free to a job that it has
+ * room for.
+ */
 export function judgeNow(
   cluster: SnapshotCluster,
   job: JobRequest & { readonly avoid: readonly string[] },
@@ -65,6 +80,12 @@ export function judgeNow(
     return { fits: 'later', code: 'cluster-policy', says: 'its policy starts no work at this hour' };
   if (job.avoid.includes(cluster.clusterId))
     return { fits: 'later', code: 'retry-later', says: 'it did not take this job a moment ago' };
+  if (freeGpus < job.gpus && sharesGpu(job))
+    return {
+      fits: 'later',
+      code: 'capacity',
+      says: `no GPU is free, and no shared one has ${shareInWords(job.gpuShareMilli ?? wholeGpuMilli)} left`,
+    };
   if (freeGpus < job.gpus)
     return { fits: 'later', code: 'capacity', says: `${freeGpus} GPUs are free, the job needs ${job.gpus}` };
   return { fits: 'now' };

@@ -1,3 +1,4 @@
+import { gpusCounted } from './gpu-share.js';
 import { consortium, type Owner, type SnapshotCluster } from './snapshot.js';
 
 /**
@@ -14,8 +15,9 @@ export function liveUse(
     to.set(owner, (to.get(owner) ?? 0) + gpuSeconds);
   };
   for (const { labId, running } of clusters) {
-    for (const { owner, gpus, startedMs } of running ?? []) {
-      const gpuSeconds = (gpus * Math.max(0, nowMs - startedMs)) / 1000;
+    for (const job of running ?? []) {
+      const { owner, startedMs } = job;
+      const gpuSeconds = (gpusCounted(job) * Math.max(0, nowMs - startedMs)) / 1000;
       add(recent, owner, gpuSeconds);
       if (owner === consortium || owner === labId) continue;
       add(credit, owner, -gpuSeconds);

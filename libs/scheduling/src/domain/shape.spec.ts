@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { judgeForEver } from './judge-cluster.js';
-import { gpusOfShape, headsLeast, headsOf, markedShape, markOf, shapeOf } from './shape.js';
+import { gpusOfShape, headsLeast, headsOf, markedShape, markOf, shapeOf, shareOfShape } from './shape.js';
 import type { JobKind, SnapshotCluster } from './snapshot.js';
 
 const kinds: JobKind[] = ['train', 'serve', 'infer', 'capture', 'evaluate'];
@@ -61,6 +61,18 @@ describe('jobs of one shape and owner', () => {
     );
   });
 
+  it('ask for the same part of a GPU, which the shape tells whatever else people write', () => {
+    const shares = fc.integer({ min: 10, max: 100 }).map((hundredths) => hundredths * 10);
+    fc.assert(
+      fc.property(request, shares, fc.integer({ min: 0, max: 10_000_000 }), (job, gpuShareMilli, used) => {
+        const odd = { ...job, gpuType: 'x/milli 10', gpus: 1 };
+        expect(shareOfShape(shapeOf({ ...odd, gpuShareMilli }, used))).toBe(gpuShareMilli);
+        expect(shareOfShape(shapeOf(odd, used))).toBe(1_000);
+        expect(shapeOf({ ...odd, gpuShareMilli: 1_000 }, used)).toBe(shapeOf(odd, used));
+      }),
+    );
+  });
+
   it('differ in their time bound by less than a fifth, so that a policy hides few', () => {
     fc.assert(
       fc.property(request, fc.integer({ min: 1, max: 31_536_000 }), (job, maxSeconds) => {
@@ -81,6 +93,10 @@ describe('jobs of one shape and owner', () => {
     // Where there is no room for any of them, each of many still has one seen, and each of a few as many as otherwise.
     expect(new Set(headsOf(many, 100, 0))).toEqual(new Set([1]));
     expect(headsOf([shape, { ...shape, gpus: 8 }], 12, 6)).toEqual([headsLeast + 3, headsLeast]);
+    // Of parts as many as free and shared GPUs have room for.
+    const part = { owner: 'lab_a', shape: 'serve/1///40/milli 250', gpus: 1 };
+    expect(headsOf([part], 2, 2, 500)).toEqual([headsLeast + 10]);
+    expect(headsOf([part, ...many], 0, 0, 200)[0]).toBe(1);
   });
 });
 
@@ -100,6 +116,7 @@ describe('a shape that is marked with quotas of GPUs', () => {
         expect(markOf(marked)).toEqual({ bare: shape, quotaKeys: [...second].sort() });
         expect(markedShape(marked, [])).toBe(shape);
         expect(gpusOfShape(marked)).toBe(job.gpus);
+        expect(shareOfShape(marked)).toBe(shareOfShape(shape));
       }),
     );
   });

@@ -1,3 +1,4 @@
+import { gpusCounted, sharesGpu, wholeGpuMilli } from './gpu-share.js';
 import { beamtime } from './policy.js';
 import type { JobRequest } from './snapshot.js';
 
@@ -8,19 +9,30 @@ const stepsPerDoubling = 4;
  * What clusters judge a waiting job by, as one text: waiting jobs of one owner and one shape are placed, or are not,
  * for the same reasons, so a decision needs to see only the first few of each. The time bound goes in by size classes,
  * since people write any number of seconds. What it has had goes in as the policy's level, so that those who have had
- * much, and were asked to leave, never hide those who have had nothing.
+ * much, and were asked to leave, never hide those who have had nothing. A part of a GPU goes in as it was asked for.
  */
 export function shapeOf(job: Omit<JobRequest, 'owner'>, secondsUsed = 0): string {
   const { kind, gpus, gpuType, gpuMemoryMiB, maxSeconds } = job;
   const timeClass = Math.ceil(stepsPerDoubling * Math.log2(Math.max(1, maxSeconds)));
-  const level = beamtime.levelsGpuSeconds.filter((bound) => secondsUsed * gpus >= bound).length;
+  const level = beamtime.levelsGpuSeconds.filter((bound) => secondsUsed * gpusCounted(job) >= bound).length;
   const words = [kind, gpus, gpuType ?? '', gpuMemoryMiB ?? '', timeClass];
+  if (sharesGpu(job)) words.push(`${shareWord}${job.gpuShareMilli}`);
   return (level === 0 ? words : [...words, `level ${level}`]).join('/');
 }
 
 /** GPUs of the jobs of a shape: its second word. */
 export function gpusOfShape(shape: string): number {
   return Number(shape.split('/', 2)[1]);
+}
+
+const shareWord = 'milli ';
+/** At the end, behind all that people may write. */
+const sharePattern = new RegExp(`/${shareWord}(\\d+)(?:/level \\d+)?$`);
+
+/** The share that a shape asks for, in thousandths of a GPU. */
+export function shareOfShape(shape: string): number {
+  const found = sharePattern.exec(markOf(shape).bare);
+  return found === null ? wholeGpuMilli : Number(found[1]);
 }
 
 const under = ' under ';
@@ -64,20 +76,27 @@ const headsInAll = 2_000;
 const headsWithoutRoomInAll = 600;
 
 /**
- * How many of the first jobs of each shape a decision has to see, with so many GPUs free, and so many of them in one
- * cluster at most.
+ * How many of the first jobs of each shape a decision has to see, with so many GPUs free, so many of them in one
+ * cluster at most, and so much in GPUs that are shared already, in thousandths.
  */
 export function headsOf(
   shapes: readonly WaitingShape[],
   freeGpus: number,
   freeInOneCluster = freeGpus,
+  freeSharedMilli = 0,
 ): number[] {
   const count = Math.max(1, shapes.length);
   const most = Math.max(headsLeast, Math.min(headsMost, Math.floor(headsInAll / count)));
   const withoutRoom = Math.max(1, Math.min(headsLeast, Math.floor(headsWithoutRoomInAll / count)));
-  return shapes.map(({ gpus, roomGpus = Number.POSITIVE_INFINITY }) =>
-    gpus > Math.min(freeInOneCluster, roomGpus)
-      ? withoutRoom
-      : Math.min(most, headsLeast + Math.floor(Math.max(0, Math.min(freeGpus, roomGpus)) / gpus)),
-  );
+  return shapes.map(({ gpus, shape, roomGpus = Number.POSITIVE_INFINITY }) => {
+    const shareMilli = shareOfShape(shape);
+    const isShared = shareMilli < wholeGpuMilli;
+    const free = Math.max(0, freeGpus);
+    const startable = Math.min(
+      isShared ? (free * wholeGpuMilli + freeSharedMilli) / shareMilli : free / gpus,
+      Math.max(0, roomGpus) / gpus,
+    );
+    const lacksRoom = isShared ? startable < 1 : gpus > Math.min(freeInOneCluster, roomGpus);
+    return lacksRoom ? withoutRoom : Math.min(most, headsLeast + Math.floor(startable));
+  });
 }

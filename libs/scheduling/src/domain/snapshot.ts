@@ -14,6 +14,8 @@ export interface ClusterPolicy {
   readonly gpusPerJobMax: number | null;
   readonly secondsPerJobMax: number | null;
   readonly hoursUtc: { readonly from: number; readonly to: number } | null;
+  /** So many jobs may share a GPU; absent: its GPUs are not shared. */
+  readonly gpuParts?: number | undefined;
 }
 
 /** A machine of a cluster, where the agent reports its machines. */
@@ -47,7 +49,7 @@ export interface SnapshotCluster {
     readonly gpuMemoryMiB: number | null;
     readonly policy: ClusterPolicy;
   } | null;
-  /** GPUs of live attempts by whose share they run on. */
+  /** GPUs of live attempts by whose share they run on; a part of a GPU counts as that part. */
   readonly busyGpus: Readonly<Record<Owner, number>>;
   /** Live attempts on it; what is busy without standing here cannot be asked to leave. */
   readonly running?: readonly RunningJob[];
@@ -120,6 +122,8 @@ export interface RunningJob extends JobRequest {
   /** It has been asked to leave, and will. */
   readonly leaving?: boolean;
   readonly shadow?: SnapshotShadow;
+  /** Number of the shared GPU of its cluster that it has a part of; absent: it has its GPUs to itself. */
+  readonly gpuSlot?: number;
   /** Where it runs, where that is known. */
   readonly on?: readonly NodeShare[];
 }

@@ -214,7 +214,13 @@ async function measure(tx: Tx, ends: readonly AttemptEnd[]): Promise<Closed[]> {
       maxSeconds: job.max_seconds,
       retriable: outcome.retriable,
     });
-    return { ...end, seconds, gpuSeconds: gpuSecondsOf(attempt.gpus, runningMs), failures, next };
+    return {
+      ...end,
+      seconds,
+      gpuSeconds: gpuSecondsOf(attempt.gpus, runningMs, attempt.gpu_share_milli),
+      failures,
+      next,
+    };
   });
 }
 
@@ -263,6 +269,7 @@ function moveJobs(tx: Tx, closed: readonly Closed[]): Promise<EndedRow[]> {
           {
             kind: job.kind,
             gpus: job.gpus,
+            gpuShareMilli: job.gpu_share_milli,
             gpuType: job.gpu_type,
             gpuMemoryMiB: job.gpu_memory_mib,
             maxSeconds: job.max_seconds,

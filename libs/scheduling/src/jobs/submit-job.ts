@@ -14,6 +14,7 @@ import { enterShadows } from '../cycle/enter-shadows.js';
 import { QueueLimit } from '../cycle/queue-depth.js';
 import { type Following, followOthers } from '../domain/follow-others.js';
 import { gpuSecondsBound } from '../domain/gpu-seconds.js';
+import { wholeGpuMilli } from '../domain/gpu-share.js';
 import { type Exceeded, quotaKeysOf } from '../domain/quota.js';
 import { markedShape, shapeOf } from '../domain/shape.js';
 import { consortium, type JobKind, type JobRequest, type Owner } from '../domain/snapshot.js';
@@ -160,7 +161,8 @@ export class SubmitJob {
         answers.push(err(quotaExceeded(exceeded, job.resources.gpus)));
         continue;
       }
-      const bound = gpuSecondsBound(job.resources.gpus, job.resources.maxSeconds);
+      const { gpus, maxSeconds, gpuShareMilli } = job.resources;
+      const bound = gpuSecondsBound(gpus, maxSeconds, gpuShareMilli);
       const gpuSeconds = job.account === null ? 0 : Math.min(bound, job.gpuSecondsHeld ?? bound);
       if (job.account !== null) {
         const held = await this.accounts.hold(tx, { jobId, account: job.account, gpuSeconds });
@@ -252,6 +254,7 @@ function requestOf(job: JobSubmission): JobRequest {
     gpuType: job.resources.gpuType ?? null,
     gpuMemoryMiB: job.resources.gpuMemoryMiB ?? null,
     maxSeconds: job.resources.maxSeconds,
+    ...(job.resources.gpuShareMilli === undefined ? {} : { gpuShareMilli: job.resources.gpuShareMilli }),
   };
 }
 
@@ -317,6 +320,7 @@ async function insertJobs(tx: Tx, submissions: readonly Accepted[]): Promise<voi
       runner: job.runner,
       inputs: job.inputs,
       gpus: request.gpus,
+      gpu_share_milli: request.gpuShareMilli ?? wholeGpuMilli,
       gpu_type: request.gpuType,
       gpu_memory_mib: request.gpuMemoryMiB,
       max_seconds: request.maxSeconds,
@@ -380,6 +384,7 @@ const insertedColumns = [
   ['runner', 'jsonb'],
   ['inputs', 'jsonb'],
   ['gpus', 'int'],
+  ['gpu_share_milli', 'int'],
   ['gpu_type', 'text'],
   ['gpu_memory_mib', 'int'],
   ['max_seconds', 'int'],

@@ -8,8 +8,13 @@ const live = `state IN ('offered', 'accepted', 'staging', 'running', 'finalizing
   `state IN ('offered', 'accepted', 'staging', 'running', 'finalizing',
           'succeeded', 'failed', 'cancelled', 'preempted', 'lost', 'expired')`,
 )
+@Check(
+  'attempt_part_of_one_gpu',
+  '(gpu_share_milli < 1000) = (gpu_slot IS NOT NULL) AND (gpu_slot IS NULL OR gpus = 1)',
+)
 @Index('attempt_one_live', ['jobId'], { unique: true, where: live })
 @Index('attempt_live_of_cluster', ['clusterId'], { where: live })
+@Index('attempt_sharing', ['clusterId', 'gpuSlot'], { where: `gpu_slot IS NOT NULL AND ${live}` })
 @Index('attempt_offered', ['clusterId'], { where: `state = 'offered'` })
 @Index('attempt_preempting', ['clusterId'], {
   where: `preempt_reason IS NOT NULL AND state IN ('accepted', 'staging', 'running', 'finalizing')`,
@@ -21,6 +26,8 @@ export class AttemptRow {
   @Column({ type: 'int', nullable: true }) incarnation!: number | null;
   @Column({ type: 'text', default: 'offered' }) state!: string;
   @Column({ type: 'int' }) gpus!: number;
+  @Column({ type: 'int', name: 'gpu_share_milli', default: 1000 }) gpuShareMilli!: number;
+  @Column({ type: 'int', name: 'gpu_slot', nullable: true }) gpuSlot!: number | null;
   @Column({ type: 'text' }) owner!: string;
   @Column({ type: 'timestamptz', name: 'offered_at', default: () => 'now()' }) offeredAt!: Date;
   @Column({ type: 'timestamptz', name: 'offer_expires_at' }) offerExpiresAt!: Date;

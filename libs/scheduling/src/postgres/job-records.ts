@@ -26,6 +26,8 @@ export interface JobRecord {
   model_id: string | null;
   study_id: string | null;
   gpus: number;
+  /** 1000: its GPUs are its own. */
+  gpu_share_milli: number;
   gpu_type: string | null;
   gpu_memory_mib: number | null;
   max_seconds: number;
@@ -63,7 +65,7 @@ export interface JobRecord {
   updated_at: Date;
 }
 
-export const jobColumns = `id, kind, name, state, reason, owner, lab_id, suite_id, model_id, study_id, gpus, gpu_type,
+export const jobColumns = `id, kind, name, state, reason, owner, lab_id, suite_id, model_id, study_id, gpus, gpu_share_milli, gpu_type,
   gpu_memory_mib, max_seconds, checkpointable, priority, attempt_limit, attempts, failures, retry_at, blocked_by,
   followers, deadline, replica, leaving_at, account,
   gpu_seconds_held, gpu_seconds_used, seconds_used, cancel_requested_at, cancel_reason, cancel_actor, resumable,
@@ -77,6 +79,9 @@ export interface AttemptRecord {
   incarnation: number | null;
   state: AttemptState;
   gpus: number;
+  gpu_share_milli: number;
+  /** Number of the shared GPU that it has a part of. */
+  gpu_slot: number | null;
   owner: string;
   offered_at: Date;
   offer_expires_at: Date;

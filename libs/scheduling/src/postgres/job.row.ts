@@ -3,6 +3,7 @@ import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm
 @Entity({ schema: 'scheduling', name: 'job' })
 @Check('job_state_known', `state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')`)
 @Check('job_blocked_by_count', 'blocked_by >= 0')
+@Check('job_share_of_one_gpu', 'gpu_share_milli = 1000 OR (gpu_share_milli BETWEEN 1 AND 999 AND gpus = 1)')
 @Check('job_unplanned_is_blocked', 'unplanned IS NULL OR blocked_by > 0')
 @Index('job_request_key', ['requestKey'], { unique: true })
 @Index('job_waiting', ['owner', 'shape', 'priority', 'submittedAt', 'id'], {
@@ -46,6 +47,7 @@ export class JobRow {
   @Column({ type: 'jsonb' }) runner!: unknown;
   @Column({ type: 'jsonb' }) inputs!: unknown;
   @Column({ type: 'int' }) gpus!: number;
+  @Column({ type: 'int', name: 'gpu_share_milli', default: 1000 }) gpuShareMilli!: number;
   @Column({ type: 'text', name: 'gpu_type', nullable: true }) gpuType!: string | null;
   @Column({ type: 'int', name: 'gpu_memory_mib', nullable: true }) gpuMemoryMiB!: number | null;
   @Column({ type: 'int', name: 'max_seconds' }) maxSeconds!: number;

@@ -1,6 +1,7 @@
 import type { ClusterInventory, ClusterPolicy, ClusterView } from '@beamtime/contracts';
 import { Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
+import { gpusGivenOut } from '../clusters/trust-capacity.js';
 import { liveStates } from '../domain/attempt-lifecycle.js';
 import type { ClusterState } from '../domain/cluster-lifecycle.js';
 import { type CapacityTrust, fullTrust, trustedGpus } from '../domain/trusted-capacity.js';
@@ -41,7 +42,7 @@ export class ClusterViews {
     const rows = await this.transactor.read.rows<Row>(
       `SELECT c.*, coalesce(a.gpus_busy, 0) AS gpus_busy, coalesce(a.attempts_live, 0) AS attempts_live
        FROM scheduling.cluster c LEFT JOIN (
-         SELECT cluster_id, sum(gpus)::int AS gpus_busy, count(*)::int AS attempts_live
+         SELECT cluster_id, ${gpusGivenOut} AS gpus_busy, count(*)::int AS attempts_live
          FROM scheduling.attempt WHERE state IN (${live}) GROUP BY cluster_id) a ON a.cluster_id = c.id
        WHERE ${where} ORDER BY c.name`,
       parameters,

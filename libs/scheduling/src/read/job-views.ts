@@ -10,6 +10,7 @@ import type {
 import { Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import type { AttemptState } from '../domain/attempt-lifecycle.js';
+import { wholeGpuMilli } from '../domain/gpu-share.js';
 import { GroupCommit } from '../group-commit.js';
 import { type AttemptRecord, type JobRecord, jobColumns } from '../postgres/job-records.js';
 
@@ -208,6 +209,7 @@ function jobView(row: JobWithAttempt): JobView {
     studyId: row.study_id,
     resources: {
       gpus: row.gpus,
+      ...(row.gpu_share_milli === wholeGpuMilli ? {} : { gpuShareMilli: row.gpu_share_milli }),
       ...(row.gpu_type === null ? {} : { gpuType: row.gpu_type }),
       ...(row.gpu_memory_mib === null ? {} : { gpuMemoryMiB: row.gpu_memory_mib }),
       maxSeconds: row.max_seconds,

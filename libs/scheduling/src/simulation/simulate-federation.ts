@@ -163,6 +163,8 @@ class World {
       index,
       shape,
       gpus,
+      shareMilli: 1000,
+      slot: null,
       ownerNow: this.situation.ownerOf(owner),
       priority: 0,
       submittedMs: submitMs,

@@ -12,6 +12,7 @@ import {
   tesBackendParameters,
   tesDefaultMaxSeconds,
 } from '@beamtime/contracts';
+import { gpuShareLeastMilli, gpuShareStepMilli, wholeGpuMilli } from '../domain/gpu-share.js';
 
 /** A fault of a task, named as the HTTP API names it. */
 export interface TaskFault {
@@ -86,10 +87,17 @@ export function wishesOf(task: TesTaskRequest, faults: TaskFault[]): TaskWishes 
     notices.push('a task may be preempted; it then starts again by itself, at its first executor');
   const gpuType = given.get('beamtime_gpu_type')?.trim();
   const memory = whole('beamtime_gpu_memory_mib', 0, 10_000_000, 0);
+  const gpus = whole('beamtime_gpus', 1, schedulingLimits.gpusPerJob, 1);
+  const share = whole('beamtime_gpu_share_milli', gpuShareLeastMilli, wholeGpuMilli, wholeGpuMilli);
+  if (share % gpuShareStepMilli !== 0 || (share < wholeGpuMilli && gpus !== 1)) {
+    const message = gpus === 1 ? 'in steps of 10' : 'only a task of one GPU can have a part of it';
+    faults.push({ path: 'body.resources.backend_parameters.beamtime_gpu_share_milli', message });
+  }
   return {
     lab: given.get('beamtime_lab')?.trim() || null,
     resources: {
-      gpus: whole('beamtime_gpus', 1, schedulingLimits.gpusPerJob, 1),
+      gpus,
+      ...(share === wholeGpuMilli ? {} : { gpuShareMilli: share }),
       ...(gpuType === undefined || gpuType === '' ? {} : { gpuType: gpuType.slice(0, 60) }),
       ...(memory === 0 ? {} : { gpuMemoryMiB: memory }),
       maxSeconds: whole('beamtime_max_seconds', 1, schedulingLimits.maxSeconds, tesDefaultMaxSeconds),

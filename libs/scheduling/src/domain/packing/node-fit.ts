@@ -1,6 +1,7 @@
+import { wholeGpuMilli } from '../gpu-share.js';
 import type { JobRequest, NodeShare, SnapshotNode } from '../snapshot.js';
 
-export const wholeGpuMilli = 1000;
+export { wholeGpuMilli };
 /** Of a GPU that a job does not share. */
 export function shareOf(job: JobRequest): number {
   return job.gpus === 0 ? 0 : (job.gpuShareMilli ?? wholeGpuMilli);

@@ -1,4 +1,5 @@
 import type { Decisions, Placement, ShadowMove } from '../decisions.js';
+import { wholeGpuMilli } from '../gpu-share.js';
 import type { SharesPolicy } from '../policy.js';
 import { GpuRoom } from '../quota.js';
 import type { JobRequest, RunningJob, Snapshot, SnapshotShadow, WaitingJob } from '../snapshot.js';
@@ -42,9 +43,13 @@ export function decideIn(
   };
 }
 
-function placementOf({ jobId, cluster, shape: { caps } }: JobNow): Placement {
-  const clusterId = cluster?.info.clusterId ?? '';
-  return caps.length === 0 ? { jobId, clusterId } : { jobId, clusterId, quotas: caps.map(({ key }) => key) };
+function placementOf({ jobId, cluster, slot, shape: { caps } }: JobNow): Placement {
+  return {
+    jobId,
+    clusterId: cluster?.info.clusterId ?? '',
+    ...(slot !== null && { gpuSlot: slot }),
+    ...(caps.length > 0 && { quotas: caps.map(({ key }) => key) }),
+  };
 }
 
 const nowhere = { ended: true, clusterId: null, startedMs: null, servedMs: 0 };
@@ -153,15 +158,19 @@ export class Scene {
   private jobOf(from: WaitingJob | RunningJob): JobNow {
     const runs = 'attempt' in from;
     const shape = this.situation.shapeOf(from, runs ? [] : from.quotas);
+    const shareMilli = from.gpuShareMilli ?? wholeGpuMilli;
     const job: JobNow = {
       jobId: from.jobId,
       index: this.jobs.size,
       shape,
       gpus: shape.request.gpus,
+      shareMilli,
+      slot: runs && shareMilli < wholeGpuMilli ? (from.gpuSlot ?? null) : null,
       ownerNow: this.situation.ownerOf(from.owner),
       priority: from.priority ?? 0,
       submittedMs: from.submittedMs,
-      preemptible: from.preemptible ?? false,
+      // Its part of a GPU is of no use to a job that wants the whole: nobody asks it to leave.
+      preemptible: (from.preemptible ?? false) && shareMilli === wholeGpuMilli,
       servedMs: from.servedMs ?? 0,
       queuedMs: runs ? from.startedMs : (from.queuedMs ?? from.submittedMs),
       retryAtMs: runs ? null : from.retryAtMs,

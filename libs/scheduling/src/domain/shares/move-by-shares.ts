@@ -1,8 +1,10 @@
+import { wholeGpuMilli } from '../gpu-share.js';
 import { Nearness } from './nearness.js';
 import { OwnerTurns } from './owner-turns.js';
 import { isCapped, keepRoom, takeRoom } from './quota-room.js';
 import type { MayAsk } from './running-jobs.js';
 import { debtMsOf } from './shadows.js';
+import { SharePacking } from './share-packing.js';
 import type { Situation } from './situation.js';
 import {
   type ClusterNow,
@@ -34,6 +36,8 @@ const everyLevel = -1;
  *
  * Whoever has no room under a quota of GPUs has no turn, and makes nobody leave.
  *
+ * A job that wants a part of a GPU goes onto one that is shared already, and onto a free one only where none has room.
+ *
  * What is asked to leave takes time to go. Its GPUs are kept for whom it leaves, by the order of turns alone: the next
  * decision comes to the same job first.
  */
@@ -46,18 +50,22 @@ class Turn {
   private readonly leaves: { job: JobNow; forJob: JobNow; owed: boolean }[] = [];
   /** The fewest GPUs that could not be had, by the clusters in reach. */
   private readonly failed = new Map<number, number>();
+  private readonly packing: SharePacking;
 
   constructor(
     private readonly now: Situation,
     private readonly nowMs: number,
     private readonly seed: number,
-  ) {}
+  ) {
+    this.packing = new SharePacking(now);
+  }
 
   run(): Moves {
     const { now, nowMs } = this;
     now.advance(nowMs);
     for (const cluster of now.clusters) {
       cluster.claimedGpus = 0;
+      cluster.claimedShareMilli = 0;
       cluster.reservedGpus = 0;
     }
     if (now.caps.size > 0) keepRoom(now, nowMs);
@@ -82,6 +90,7 @@ class Turn {
   private hasRoomAt(level: number): boolean {
     const { clusters, policy, freeAtMost } = this.now;
     if (freeAtMost > 0 && clusters.some(({ free }) => free > 0)) return true;
+    if (this.now.sharedGpus > 0) return true;
     return policy.preempt && clusters.some(({ running }) => (running.askableGpus[level] as number) > 0);
   }
 
@@ -172,6 +181,7 @@ class Turn {
 
   /** Its own cluster first, then the one that it leaves fullest; ties by the seed. Where data lies: see `Nearness`. */
   private placeFree(job: JobNow): boolean {
+    if (job.shareMilli < wholeGpuMilli) return this.placeShared(job);
     const { gpus, cachedBytes } = job;
     if (gpus > this.now.freeAtMost) return false;
     const { home, reach } = job.shape;
@@ -205,6 +215,54 @@ class Turn {
     return true;
   }
 
+  /** At home first; in either place on a GPU that is shared already, and only then on a free one. */
+  private placeShared(job: JobNow): boolean {
+    const { home, reach } = job.shape;
+    const placed = this.shareAmong(job, home) || this.shareAmong(job, reach.slice(home.length));
+    if (placed) this.starts.push(job);
+    return placed;
+  }
+
+  private shareAmong(job: JobNow, clusters: readonly ClusterNow[]): boolean {
+    const able = clusters.filter(({ info }) => !job.avoid.includes(info.clusterId));
+    const spots = able.flatMap((cluster) =>
+      this.mayStayShared(job, cluster)
+        ? cluster.shared.withRoom(job.shareMilli).map((gpu) => ({ cluster, ...gpu }))
+        : [],
+    );
+    const spot = this.packing.best(spots, job.shareMilli);
+    if (spot !== undefined) {
+      this.now.start(job, spot.cluster, spot.slot);
+      return true;
+    }
+    let best: ClusterNow | undefined;
+    let bestLeft = Number.POSITIVE_INFINITY;
+    const near = job.cachedBytes === null ? null : new Nearness(job.cachedBytes, able);
+    for (const cluster of able) {
+      const left = this.usableBy(job, cluster) - 1;
+      if (cluster.free < 1 || left < 0) continue;
+      if (
+        left < bestLeft ||
+        (left === bestLeft && best !== undefined && this.wins(job, cluster, best, near))
+      ) {
+        best = cluster;
+        bestLeft = left;
+      }
+    }
+    if (best === undefined) return false;
+    this.now.start(job, best, best.shared.nextSlot());
+    return true;
+  }
+
+  /**
+   * Where a gang needs the shared GPUs back too, they take only who will be gone by the time from which it could start:
+   * small jobs that come and come would keep it waiting for ever.
+   */
+  private mayStayShared(job: JobNow, cluster: ClusterNow): boolean {
+    if (cluster.reservedGpus <= cluster.gpus - cluster.shared.count) return true;
+    return this.nowMs + job.shape.request.maxSeconds * 1000 - job.servedMs <= cluster.reservedFromMs;
+  }
+
   /** Of two clusters that it would leave equally full: more of its inputs, then the lot. */
   private wins(job: JobNow, a: ClusterNow, b: ClusterNow, near: Nearness | null): boolean {
     if (near?.holdsMore(a, b)) return true;
@@ -221,15 +279,35 @@ class Turn {
 
   /** Where enough is being vacated, it waits for that and nobody else gets it. */
   private claim(job: JobNow, among: readonly ClusterNow[]): boolean {
+    if (this.joinClaim(job, among)) return true;
     const { gpus } = job;
     for (const cluster of among) {
       if (cluster.leavingGpus === 0 || job.avoid.includes(cluster.info.clusterId)) continue;
       if (obtainable(cluster) < gpus) continue;
-      cluster.claimedGpus += gpus;
+      this.claimIn(cluster, job);
       this.claims(job);
       return true;
     }
     return false;
+  }
+
+  /** On a GPU that is being vacated for another job that shares it, there may be room for one more. */
+  private joinClaim(job: JobNow, among: readonly ClusterNow[]): boolean {
+    if (job.shareMilli === wholeGpuMilli) return false;
+    const cluster = among.find(
+      ({ claimedShareMilli, info }) =>
+        claimedShareMilli >= job.shareMilli && !job.avoid.includes(info.clusterId),
+    );
+    if (cluster === undefined) return false;
+    cluster.claimedShareMilli -= job.shareMilli;
+    this.claimed.add(job);
+    return true;
+  }
+
+  private claimIn(cluster: ClusterNow, job: JobNow): void {
+    cluster.claimedGpus += job.gpus;
+    if (job.shareMilli < wholeGpuMilli) cluster.claimedShareMilli = wholeGpuMilli - job.shareMilli;
+    this.claimed.add(job);
   }
 
   /** Asks jobs of worse levels to leave, where that loses least among some clusters. */
@@ -288,7 +366,7 @@ class Turn {
       this.now.askToLeave(running);
       this.leaves.push({ job: running, forJob: job, owed });
     }
-    cluster.claimedGpus += job.shape.request.gpus;
+    this.claimIn(cluster, job);
     this.claims(job);
   }
 
@@ -308,12 +386,17 @@ function obtainable({ free, leavingGpus, claimedGpus, reservedGpus }: ClusterNow
 
 /** When so many GPUs are free at the latest, by the time bounds of what runs; −Infinity when that cannot be told. */
 function freeFromMs(cluster: ClusterNow, gpus: number): number {
-  const ends = cluster.running.jobs
-    .map(({ startedMs, servedMs, shape: { request } }) => ({
-      atMs: startedMs + request.maxSeconds * 1000 - servedMs,
-      gpus: request.gpus,
-    }))
-    .sort((a, b) => a.atMs - b.atMs);
+  const ends: { atMs: number; gpus: number }[] = [];
+  // A shared GPU is free when the last of its jobs has gone.
+  const lastOfSlot = new Map<number, { atMs: number; gpus: number }>();
+  for (const { startedMs, servedMs, slot, shape } of cluster.running.jobs) {
+    const end = { atMs: startedMs + shape.request.maxSeconds * 1000 - servedMs, gpus: shape.request.gpus };
+    const known = slot === null ? undefined : lastOfSlot.get(slot);
+    if (known !== undefined) known.atMs = Math.max(known.atMs, end.atMs);
+    else ends.push(end);
+    if (slot !== null && known === undefined) lastOfSlot.set(slot, end);
+  }
+  ends.sort((a, b) => a.atMs - b.atMs);
   let { free } = cluster;
   for (const end of ends) {
     free += end.gpus;

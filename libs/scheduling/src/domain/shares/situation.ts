@@ -1,10 +1,12 @@
 import { leastEntitledGpus } from '../entitlements.js';
+import { gpusCounted, sharesGpu, wholeGpuMilli } from '../gpu-share.js';
 import { judgeNow } from '../judge-cluster.js';
 import type { SharesPolicy } from '../policy.js';
 import type { GpuQuota, JobRequest, Owner, OwnerUse, SnapshotCluster } from '../snapshot.js';
 import { BinaryHeap } from './binary-heap.js';
 import { RunningJobs } from './running-jobs.js';
 import { hasNoLead, isOwed, Shadows } from './shadows.js';
+import { SharedGpus } from './shared-gpus.js';
 import {
   type Cap,
   type ClusterNow,
@@ -51,6 +53,8 @@ export class Situation {
   private readonly debtNotes = new TimeHeap<Note>();
   /** No cluster has more GPUs free; after `tightenFree` one has as many. */
   freeAtMost = 0;
+  /** GPUs that jobs share, in all clusters. */
+  sharedGpus = 0;
 
   constructor(
     clusters: readonly SnapshotCluster[],
@@ -70,6 +74,8 @@ export class Situation {
       info,
       gpus: info.capacity?.gpus ?? 0,
       free: (info.capacity?.gpus ?? 0) - busyUnlisted(info),
+      shared: new SharedGpus(),
+      claimedShareMilli: 0,
       leavingGpus: 0,
       running: new RunningJobs<JobNow>(this.levels),
       claimedGpus: 0,
@@ -81,7 +87,7 @@ export class Situation {
     for (const cluster of this.clusters) this.freed(cluster);
     for (const { info } of this.clusters) {
       for (const [owner, gpus] of Object.entries(info.busyGpus)) countRunning(this.ownerOf(owner), gpus);
-      for (const job of info.running ?? []) countRunning(this.ownerOf(job.owner), -job.gpus);
+      for (const job of info.running ?? []) countRunning(this.ownerOf(job.owner), -gpusCounted(job));
     }
     this.shadows = new Shadows(this.clusters, {
       changed: (shadow, atMs) => this.shadowChanged(shadow, atMs),
@@ -116,13 +122,18 @@ export class Situation {
    * @param quotas keys of the quotas under which the job stands
    */
   shapeOf(request: JobRequest, quotas: readonly string[] = []): Shape {
-    const { kind, owner, gpus, gpuType, gpuMemoryMiB, maxSeconds } = request;
-    const bare = `${owner}/${gpus}/${kind}/${gpuType}/${gpuMemoryMiB}/${maxSeconds}`;
+    const { kind, owner, gpus, gpuType, gpuMemoryMiB, maxSeconds, gpuShareMilli } = request;
+    const isShared = sharesGpu(request);
+    const whole = `${owner}/${gpus}/${kind}/${gpuType}/${gpuMemoryMiB}/${maxSeconds}`;
+    const bare = isShared ? `${whole}/${gpuShareMilli}` : whole;
     const key = quotas.length === 0 ? bare : `${bare} under ${quotas.join()}`;
     let shape = this.shapes.get(key);
     if (shape === undefined) {
       shape = {
-        request: { kind, owner, gpus, gpuType, gpuMemoryMiB, maxSeconds },
+        request: {
+          ...{ kind, owner, gpus, gpuType, gpuMemoryMiB, maxSeconds },
+          ...(isShared && { gpuShareMilli }),
+        },
         caps: quotas.flatMap((quota) => this.caps.get(quota) ?? []),
         reach: [],
         home: [],
@@ -147,7 +158,9 @@ export class Situation {
     );
     shape.home = takes.filter(({ info }) => info.labId === request.owner);
     shape.reach = [...shape.home, ...takes.filter(({ info }) => info.labId !== request.owner)];
-    const clusters = takes.map(({ index }) => index).join();
+    const which = takes.map(({ index }) => index).join();
+    // What one share cannot have says nothing about another, nor about whole GPUs.
+    const clusters = sharesGpu(request) ? `${which}/${request.gpuShareMilli}` : which;
     let reachId = this.reachIds.get(clusters);
     if (reachId === undefined) {
       reachId = this.reachIds.size;
@@ -258,7 +271,7 @@ export class Situation {
   // --- running ---
 
   /** A waiting or new job gets its GPUs. */
-  start(job: JobNow, cluster: ClusterNow): void {
+  start(job: JobNow, cluster: ClusterNow, slot: number | null = null): void {
     if (job.ticket !== 0) {
       this.leaveQueue(job);
       this.owed.delete(job);
@@ -266,6 +279,7 @@ export class Situation {
     job.attempt++;
     job.startedMs = this.nowMs;
     job.savedMs = this.nowMs;
+    job.slot = slot;
     this.occupy(job, cluster);
   }
 
@@ -276,9 +290,16 @@ export class Situation {
     job.level = Math.max(0, this.levelOf(job, this.nowMs) - job.raisedLevels);
     job.isProtected = this.shouldProtect(job);
     cluster.running.add(job);
-    cluster.free -= job.gpus;
-    countRunning(job.ownerNow, job.gpus);
-    if (job.leaving) cluster.leavingGpus += job.gpus;
+    if (job.slot !== null) {
+      if (cluster.shared.take(job.slot, job.shareMilli)) {
+        cluster.free -= 1;
+        this.sharedGpus += 1;
+      }
+    } else {
+      cluster.free -= job.gpus;
+      if (job.leaving) cluster.leavingGpus += job.gpus;
+    }
+    countRunning(job.ownerNow, countedGpus(job));
     this.expectLevel(job);
   }
 
@@ -293,10 +314,18 @@ export class Situation {
     const { cluster } = job;
     if (cluster === null) return;
     cluster.running.remove(job);
-    cluster.free += job.gpus;
-    if (job.leaving) cluster.leavingGpus -= job.gpus;
-    countRunning(job.ownerNow, -job.gpus);
+    if (job.slot !== null) {
+      if (cluster.shared.giveBack(job.slot, job.shareMilli)) {
+        cluster.free += 1;
+        this.sharedGpus -= 1;
+      }
+    } else {
+      cluster.free += job.gpus;
+      if (job.leaving) cluster.leavingGpus -= job.gpus;
+    }
+    countRunning(job.ownerNow, -countedGpus(job));
     job.cluster = null;
+    job.slot = null;
     job.leaving = false;
     job.isProtected = false;
     this.freed(cluster);
@@ -381,12 +410,18 @@ export class Situation {
   }
 }
 
+/** GPUs that a job counts for among those of its owner: a part of one is that part. */
+function countedGpus({ gpus, shareMilli }: JobNow): number {
+  return (gpus * shareMilli) / wholeGpuMilli;
+}
+
 /** GPUs that are busy with what the snapshot does not list: nobody can be asked to leave there. */
 function busyUnlisted(info: SnapshotCluster): number {
   let gpus = 0;
   for (const busy of Object.values(info.busyGpus)) gpus += busy;
-  for (const job of info.running ?? []) gpus -= job.gpus;
-  return Math.max(0, gpus);
+  for (const job of info.running ?? []) gpus -= gpusCounted(job);
+  // Parts add up to whole numbers but for the last bit.
+  return Math.max(0, Math.ceil(gpus - 1e-6));
 }
 
 /** Something to look at again at a time; void when the job has another number of starts, or another ticket, by then. */

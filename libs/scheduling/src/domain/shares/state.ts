@@ -2,6 +2,7 @@ import { leastEntitledGpus } from '../entitlements.js';
 import type { JobRequest, Owner, SnapshotCluster } from '../snapshot.js';
 import type { BinaryHeap } from './binary-heap.js';
 import type { RunningJobs } from './running-jobs.js';
+import type { SharedGpus } from './shared-gpus.js';
 
 /** A quota of GPUs as a decision uses it up. */
 export interface Cap {
@@ -35,7 +36,11 @@ export interface ClusterNow {
   readonly index: number;
   info: SnapshotCluster;
   gpus: number;
+  /** GPUs that nobody has, not even a part of. */
   free: number;
+  readonly shared: SharedGpus;
+  /** What is left of the last GPU that was claimed in the present decision for jobs that share one. */
+  claimedShareMilli: number;
   /** GPUs of jobs that have been asked to leave. */
   leavingGpus: number;
   readonly running: RunningJobs<JobNow>;
@@ -78,6 +83,10 @@ export interface JobNow {
   readonly shape: Shape;
   /** GPUs that it asks for, as its shape says. */
   readonly gpus: number;
+  /** How much of its GPU it asks for, in thousandths: 1000 for whole ones. */
+  readonly shareMilli: number;
+  /** Number of the shared GPU that it has a part of; null: it has its GPUs to itself, or none. */
+  slot: number | null;
   readonly ownerNow: OwnerNow;
   readonly priority: number;
   readonly submittedMs: number;
