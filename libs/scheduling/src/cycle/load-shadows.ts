@@ -28,18 +28,22 @@ export interface ShadowInView extends LoneShadow {
   readonly isRunning: boolean;
 }
 
+/** The shadows that run. */
+export function readStartedShadows(tx: Tx): Promise<ShadowInView[]> {
+  return readShadows(tx, running);
+}
+
 /**
- * The shadows that this decision can move. Those that wait are read of labs where something could start alone by now:
- * where all GPUs are taken there, and nothing there ends yet, they are left where they are.
+ * The shadows that wait, of labs where something could start alone by now: where all GPUs are taken there, and nothing
+ * there ends yet, they are left where they are.
  */
-export async function loadShadowsInView(
+export function readNextShadows(
   tx: Tx,
   clusters: readonly SnapshotCluster[],
+  started: readonly ShadowInView[],
   nowMs: number,
 ): Promise<ShadowInView[]> {
-  const started = await readShadows(tx, running);
-  const full = ownersWithoutRoom(clusters, started, nowMs);
-  return [...started, ...(await readShadows(tx, waiting, [full]))];
+  return readShadows(tx, waiting, [ownersWithoutRoom(clusters, started, nowMs)]);
 }
 
 function ownersWithoutRoom(

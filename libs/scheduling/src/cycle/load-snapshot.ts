@@ -10,8 +10,8 @@ import { liveUse } from '../domain/live-use.js';
 import type { GpuQuota, LoneShadow, RunningJob, Snapshot, SnapshotCluster } from '../domain/snapshot.js';
 import { type CapacityTrust, fullTrust, trustedGpus } from '../domain/trusted-capacity.js';
 import { withUse } from '../quotas/gpus-in-use.js';
-import { loadShadowsInView } from './load-shadows.js';
-import { loadWaiting, QueueMemory } from './load-waiting.js';
+import { readNextShadows, readStartedShadows } from './load-shadows.js';
+import { loadWaiting, QueueMemory, waitingShapes } from './load-waiting.js';
 import { canLeave, msOf, type SnapshotColumns, snapshotColumns } from './snapshot-columns.js';
 
 const live = liveStates.map((state) => `'${state}'`).join(', ');
@@ -30,9 +30,8 @@ interface RunningRow extends SnapshotColumns {
   shadow_served_ms: number | null;
 }
 
-export async function loadClusters(tx: Tx, nowMs: number): Promise<SnapshotCluster[]> {
-  const clusters = await readClusters(tx);
-  const attempts = await tx.rows<RunningRow>(
+async function readRunning(tx: Tx): Promise<RunningRow[]> {
+  return tx.rows<RunningRow>(
     `SELECT a.cluster_id, a.job_id, a.number, a.gpu_slot, a.state, a.preempt_reason IS NOT NULL AS leaving,
        ${msOf('coalesce(a.running_at, a.offered_at)')} AS since_ms, ${snapshotColumns},
        s.job_id IS NOT NULL AS shadowed, s.cluster_id AS shadow_cluster_id,
@@ -41,6 +40,14 @@ export async function loadClusters(tx: Tx, nowMs: number): Promise<SnapshotClust
      LEFT JOIN scheduling.shadow s ON s.job_id = a.job_id
      WHERE a.state IN (${live}) ORDER BY a.job_id`,
   );
+}
+
+/** The clusters with what runs on them. */
+function occupied(
+  clusters: readonly SnapshotCluster[],
+  attempts: readonly RunningRow[],
+  nowMs: number,
+): SnapshotCluster[] {
   const running = new Map<string, RunningJob[]>();
   for (const row of attempts) {
     const there = running.get(row.cluster_id);
@@ -123,23 +130,34 @@ function runningOf(row: RunningRow, nowMs: number): RunningJob {
 /**
  * Everything that a decision depends on, with the database's clock. Needs no transaction: what changes between its
  * statements could as well change right after them, and offers are compare-and-set. Of the waiting jobs only those that
- * it can depend on, see `loadWaiting`, and the one that is asked for.
+ * it can depend on, see `loadWaiting`, and the one that is asked for. What does not depend on each other is asked for
+ * together: a decision waits for the longest of these answers, not for each in turn.
  */
 export async function loadSnapshot(
   tx: Tx,
   options: { readonly asked?: string; readonly memory?: QueueMemory } = {},
 ): Promise<{ snapshot: Snapshot; nowMs: number }> {
   const { memory = new QueueMemory() } = options;
-  const { nowMs, pledges, used, gpuQuotas } = await loadStandings(tx);
+  const [{ nowMs, pledges, used, gpuQuotas }, built, running, started, shapes] = await Promise.all([
+    loadStandings(tx),
+    readClusters(tx),
+    readRunning(tx),
+    readStartedShadows(tx),
+    waitingShapes(tx, memory.cursors),
+  ]);
   const quotas = gpuQuotas.length === 0 ? [] : await withUse(tx, gpuQuotas);
-  const clusters = await loadClusters(tx, nowMs);
-  const shadows = await loadShadowsInView(tx, clusters, nowMs);
-  const owed = shadows.filter(({ startedMs, totalMs }) => startedMs !== null && totalMs === null);
-  const heads = await loadWaiting(tx, clusters, {
-    memory,
-    quotas,
-    also: [...owed.map(({ jobId }) => jobId), ...(options.asked === undefined ? [] : [options.asked])],
-  });
+  const clusters = occupied(built, running, nowMs);
+  const owed = started.filter(({ totalMs }) => totalMs === null);
+  const [next, heads] = await Promise.all([
+    readNextShadows(tx, clusters, started, nowMs),
+    loadWaiting(tx, clusters, {
+      memory,
+      shapes,
+      quotas,
+      also: [...owed.map(({ jobId }) => jobId), ...(options.asked === undefined ? [] : [options.asked])],
+    }),
+  ]);
+  const shadows = [...started, ...next];
   const declines = await tx.rows<{ job_id: string; cluster_id: string }>(
     'SELECT job_id, cluster_id FROM scheduling.decline WHERE until > now() AND job_id = ANY ($1)',
     [heads.map((job) => job.jobId)],

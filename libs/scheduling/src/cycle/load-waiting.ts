@@ -76,6 +76,7 @@ export type WaitingHead = Omit<WaitingJob, 'avoid' | 'shadow' | 'quotas' | 'gpuS
  * back when their time has come. Jobs under quotas of GPUs are marked in their shapes: at the limit they hide nobody, and
  * no more of them are read than could start.
  *
+ * @param options.shapes what `waitingShapes` found, if that has been asked already
  * @param options.also jobs that are to be among them wherever they stand in the queue
  */
 export async function loadWaiting(
@@ -85,10 +86,11 @@ export async function loadWaiting(
     readonly also?: readonly string[];
     readonly memory?: QueueMemory | undefined;
     readonly quotas?: readonly GpuQuota[];
+    readonly shapes?: readonly ShapeFound[];
   } = {},
 ): Promise<WaitingHead[]> {
   const { memory = new QueueMemory(), quotas = [] } = options;
-  const shapes = withRoom(await waitingShapes(tx, memory.cursors), quotas);
+  const shapes = withRoom(options.shapes ?? (await waitingShapes(tx, memory.cursors)), quotas);
   const free = freeGpusOf(clusters);
   const counts = headsOf(shapes, free.inAll, free.inOne, free.sharedMilli);
   const headsOfShapes = await headsIn(tx, shapes, counts);
@@ -203,7 +205,11 @@ interface ShapeFound extends WaitingShape {
  * Hops from shape to shape of each owner, or of the one that is named, from where the last decision stopped if there
  * were too many.
  */
-async function waitingShapes(tx: Tx, cursors: Map<string, string>, only?: string): Promise<ShapeFound[]> {
+export async function waitingShapes(
+  tx: Tx,
+  cursors: Map<string, string>,
+  only?: string,
+): Promise<ShapeFound[]> {
   const found = await tx.rows<{ owner: string; shape: string; first: string; of_owners: number }>(
     `WITH RECURSIVE o (owner) AS (${waitingOwners}), wanted AS MATERIALIZED (
        SELECT owner FROM o WHERE $3::text IS NULL UNION ALL SELECT $3::text WHERE $3::text IS NOT NULL

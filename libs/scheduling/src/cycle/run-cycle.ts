@@ -1,7 +1,7 @@
 import { type Leadership, Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { AgentBell } from '../agent-bell.js';
-import { type Decisions, decide, type Placement } from '../domain/decide.js';
+import { type Decisions, decide } from '../domain/decide.js';
 import { type CachedBytes, liesElsewhere, startsToLookUp, withCachedBytes } from '../domain/locality.js';
 import type { SharesPolicy } from '../domain/policy.js';
 import type { Snapshot } from '../domain/snapshot.js';
@@ -59,8 +59,11 @@ export class RunCycle {
     const { decisions, cached } = await this.decide(snapshot, nowMs, Number(leadership.epoch));
     this.memory.forget(decisions.place.map(({ jobId }) => jobId));
     const decided = lap();
-    for (let at = 0; at < decisions.place.length; at += placementsPerTransaction) {
-      await this.apply(leadership, decisions.place.slice(at, at + placementsPerTransaction), cached);
+    for (let at = 0; at === 0 || at < decisions.place.length; at += placementsPerTransaction) {
+      await this.apply(leadership, cached, {
+        place: decisions.place.slice(at, at + placementsPerTransaction),
+        shadow: at === 0 ? decisions.shadow : [],
+      });
     }
     await this.preempt(leadership, decisions);
     const regrouped = await this.regroup(leadership);
@@ -88,23 +91,27 @@ export class RunCycle {
     return { decisions: decide(withCachedBytes(snapshot, cached), nowMs, seed, this.policy), cached };
   }
 
-  private async preempt(leadership: Leadership, { preempt, shadow }: Decisions): Promise<void> {
-    if (preempt.length + shadow.length === 0) return;
-    const asked = await this.transactor.do(async (tx) => {
-      await keepShadows(tx, leadership, shadow);
-      return preemptAttempts(tx, leadership, preempt);
-    });
+  private async preempt(leadership: Leadership, { preempt }: Decisions): Promise<void> {
+    if (preempt.length === 0) return;
+    const asked = await this.transactor.do((tx) => preemptAttempts(tx, leadership, preempt));
     for (const clusterId of asked) this.bell.ring(clusterId);
   }
 
+  /** The schedules of the labs alone go on in the transaction of the first offers: they follow from one snapshot. */
   private async apply(
     leadership: Leadership,
-    placements: readonly Placement[],
     cached: CachedBytes,
+    { place, shadow }: Pick<Decisions, 'place' | 'shadow'>,
   ): Promise<void> {
-    const offered = await this.transactor.do((tx) =>
-      offerPlacements(tx, leadership, placements, { offerTtlMs: this.times.offerTtlMs, cached }),
-    );
+    if (place.length + shadow.length === 0) return;
+    const offered = await this.transactor.do(async (tx) => {
+      const made = await offerPlacements(tx, leadership, place, {
+        offerTtlMs: this.times.offerTtlMs,
+        cached,
+      });
+      await keepShadows(tx, leadership, shadow);
+      return made;
+    });
     for (const clusterId of new Set(offered.map((offer) => offer.cluster_id))) this.bell.ring(clusterId);
   }
 }

@@ -11,10 +11,9 @@ export class ShareViews {
   constructor(@Inject(Transactor) private readonly transactor: Transactor) {}
 
   async list(): Promise<ShareView[]> {
-    return this.transactor.do(async (tx) => {
-      const { snapshot } = await loadSnapshot(tx);
-      return sharesOf(snapshot, await queueDepths(tx));
-    });
+    const { read } = this.transactor;
+    const [{ snapshot }, depths] = await Promise.all([loadSnapshot(read), queueDepths(read)]);
+    return sharesOf(snapshot, depths);
   }
 }
 
