@@ -474,7 +474,9 @@ describe('a closed model that is withdrawn', () => {
     expect(asked).toEqual([]);
     expect((await as('key').call(listServedModels, {})).data).toEqual([]);
     expect(await refusal(as('sec').call(listClosedModel, { body: listing }))).toBe('resource.exists');
-    expect(await service.app.get(PlanJobs).evaluation(modelId, { heldOut: [], headScores: true })).toMatchObject({
+    expect(
+      await service.app.get(PlanJobs).evaluation(modelId, { heldOut: [], headScores: true }),
+    ).toMatchObject({
       ok: false,
       error: { code: 'catalogue.behaviour-only' },
     });
