@@ -26,7 +26,7 @@ export interface SettledIo extends CliIo {
 
 export function createIo(world: World): SettledIo {
   let shared: SharedOptions = { json: false, url: undefined, as: undefined };
-  const silent = { at: () => undefined, done: () => undefined };
+  const silent = { at: () => undefined, done: () => undefined, stopped: () => undefined };
   const line = (text: string) => (text.endsWith('\n') ? text : `${text}\n`);
   return {
     env: world.env,

@@ -67,4 +67,12 @@ describe('a progress bar', () => {
   it('is a few plain lines elsewhere', () => {
     expect(drawn(false, [0, 10, 20, 200])).toBe('jobs: 1/4\njobs: 4/4 fine\n');
   });
+
+  it('that stops claims no more than was reached', () => {
+    let text = '';
+    const bar = progressBar({ isTerminal: false, columns: 80, write: (part) => (text += part) }, 'jobs', 4);
+    bar.at(2);
+    bar.stopped('failed');
+    expect(text).toBe('jobs: 2/4\njobs: 2/4 failed\n');
+  });
 });

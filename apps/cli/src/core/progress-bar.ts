@@ -1,8 +1,10 @@
-/** How far something is; ends with `done`. */
+/** How far something is; ends with `done`, or short of that with `stopped`. */
 export interface Progress {
   /** Sets the count reached, and what is being done. */
   at(count: number, note?: string): void;
   done(note?: string): void;
+  /** It goes no further than it came. */
+  stopped(note: string): void;
 }
 
 export interface ProgressScreen {
@@ -40,6 +42,9 @@ export function progressBar(
     },
     done(note = '') {
       draw(Math.max(last, total), note, '\n');
+    },
+    stopped(note) {
+      draw(last, note, '\n');
     },
   };
 }

@@ -95,13 +95,13 @@ async function trainCell(io: CliIo, python: string, run: CellRun): Promise<Local
     bar.at(seen.step, seen.loss === null ? seen.phase : `loss ${seen.loss.toFixed(3)}`);
   });
   if (end === 'requeue') {
-    bar.done('stopped');
+    bar.stopped('stopped');
     throw new CheckFailed(
       `Stopped at step ${seen.step} of ${cell.name}; the same command goes on from there`,
     );
   }
   if (end !== 'done') {
-    bar.done('failed');
+    bar.stopped('failed');
     throw new CheckFailed(`${cell.name}: ${end.failed}`);
   }
   const result = seen.result(cell.name, folder);
