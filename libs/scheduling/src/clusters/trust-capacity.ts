@@ -15,13 +15,23 @@ export function doubtCapacity(tx: Tx, clusterId: string, offeredGpus: number): P
   );
 }
 
-/** An offer lapsed although the agent was heard of meanwhile: it neither took nor refused it. */
-export async function doubtSilentCapacity(tx: Tx, clusterId: string, offeredGpus: number): Promise<void> {
-  const alive = await tx.rows(
-    `SELECT 1 FROM scheduling.cluster WHERE id = $1 AND state = 'active' AND NOT agent_draining`,
+/**
+ * Offers lapsed. Where the agent was heard of after an offer was made, it was told of it and neither took nor refused
+ * it; an agent that was not has died with them and says nothing of what its cluster has. Those that lapse together are
+ * one refusal: they are one silence.
+ */
+export async function doubtSilentCapacity(
+  tx: Tx,
+  clusterId: string,
+  lapsed: readonly { readonly gpus: number; readonly offered_at: Date }[],
+): Promise<void> {
+  const cluster = await tx.row<{ last_seen_at: Date | null }>(
+    `SELECT last_seen_at FROM scheduling.cluster WHERE id = $1 AND state = 'active' AND NOT agent_draining`,
     [clusterId],
   );
-  if (alive.length > 0) await doubtCapacity(tx, clusterId, offeredGpus);
+  const heardMs = cluster?.last_seen_at?.getTime() ?? Number.NEGATIVE_INFINITY;
+  const told = lapsed.filter((offer) => offer.offered_at.getTime() < heardMs);
+  if (told.length > 0) await doubtCapacity(tx, clusterId, Math.min(...told.map(({ gpus }) => gpus)));
 }
 
 /** So many GPUs run there now, by what its agent holds. */

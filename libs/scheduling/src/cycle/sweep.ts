@@ -117,9 +117,10 @@ export class Sweep {
       return ends.flatMap(({ attempt }) => (attempt.state === 'offered' ? [attempt] : []));
     });
     // By themselves: a cluster's row is locked before jobs, never after.
-    for (const offer of unanswered) {
-      if (offer.gpu_slot !== null) continue;
-      await this.transactor.do((tx) => doubtSilentCapacity(tx, offer.cluster_id, offer.gpus));
+    const whole = unanswered.filter((offer) => offer.gpu_slot === null);
+    for (const clusterId of new Set(whole.map((offer) => offer.cluster_id))) {
+      const there = whole.filter((offer) => offer.cluster_id === clusterId);
+      await this.transactor.do((tx) => doubtSilentCapacity(tx, clusterId, there));
     }
   }
 
