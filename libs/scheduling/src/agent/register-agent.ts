@@ -4,9 +4,9 @@ import { Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { settleClusterState } from '../clusters/settle-cluster-state.js';
 import { isHeld } from '../domain/attempt-lifecycle.js';
-import { EndAttempt } from '../jobs/end-attempt.js';
+import { type AttemptOutcome, EndAttempt } from '../jobs/end-attempt.js';
 import { LEASE_TIMES, type LeaseTimes } from '../ports.js';
-import { findAttempt, lockJob } from '../postgres/job-records.js';
+import { lockAttempts, lockJobs } from '../postgres/job-records.js';
 import { type Fenced, superseded } from './fence.js';
 
 export interface AgentRegistration {
@@ -53,30 +53,41 @@ export class RegisterAgent {
         return err(problem('auth.forbidden', 'This cluster has been retired; its key is of no use any more'));
       }
       await rememberInstance(tx, agent, cluster.incarnation);
-      // In the order of ids, as everyone locks several jobs.
-      for (const ref of [...agent.stopped].sort((a, b) => (a.jobId < b.jobId ? -1 : 1))) {
-        await this.endStopped(tx, agent.clusterId, cluster.incarnation, ref);
-      }
+      await this.endStopped(tx, agent, cluster.incarnation);
       await settleClusterState(tx, agent.clusterId, this.times.downAfterMs);
       tx.knock('schedule');
       return ok({ clusterName: cluster.name, incarnation: cluster.incarnation });
     });
   }
 
-  /** The new process has seen the program of an earlier one dead: no need to wait for the lease. */
-  private async endStopped(tx: Tx, clusterId: string, incarnation: number, ref: AttemptRef): Promise<void> {
-    const job = await lockJob(tx, ref.jobId);
-    const attempt = await findAttempt(tx, ref.jobId, ref.attempt);
-    if (job === undefined || attempt === undefined || attempt.cluster_id !== clusterId) return;
-    if (!isHeld(attempt.state) || attempt.incarnation === null || attempt.incarnation >= incarnation) return;
-    await this.endAttempt.end(tx, job, attempt, {
-      state: 'lost',
-      reason: 'the agent was started again and has ended what was left of this attempt',
-      exitCode: null,
-      retriable: true,
-      actor: clusterId,
+  /** The new process has seen the programs of earlier ones dead: no need to wait for their leases. */
+  private async endStopped(tx: Tx, agent: AgentRegistration, incarnation: number): Promise<void> {
+    if (agent.stopped.length === 0) return;
+    const jobs = await lockJobs(
+      tx,
+      agent.stopped.map(({ jobId }) => jobId),
+    );
+    const attempts = await lockAttempts(tx, agent.stopped);
+    const ends = [...attempts.values()].flatMap((attempt) => {
+      const job = jobs.get(attempt.job_id);
+      const isOurs = attempt.cluster_id === agent.clusterId && isHeld(attempt.state);
+      const isOfEarlier = attempt.incarnation !== null && attempt.incarnation < incarnation;
+      return job !== undefined && isOurs && isOfEarlier
+        ? [{ job, attempt, outcome: endedWithTheirAgent(agent.clusterId) }]
+        : [];
     });
+    await this.endAttempt.endAll(tx, ends);
   }
+}
+
+function endedWithTheirAgent(actor: string): AttemptOutcome {
+  return {
+    state: 'lost',
+    reason: 'the agent was started again and has ended what was left of this attempt',
+    exitCode: null,
+    retriable: true,
+    actor,
+  };
 }
 
 /** Processes of a cluster that are remembered: a copy of a message does not stay under way for longer. */

@@ -7,7 +7,7 @@ import { whyOverdue } from '../domain/deadline.js';
 import { CancelJob } from '../jobs/cancel-job.js';
 import { type AttemptOutcome, EndAttempt } from '../jobs/end-attempt.js';
 import { LEASE_TIMES, type LeaseTimes } from '../ports.js';
-import { type AttemptKey, attemptKey, lockAttempts, lockJobs } from '../postgres/job-records.js';
+import { type AttemptKey, attemptKey, lockAttempts, lockFreeJobs } from '../postgres/job-records.js';
 import { compactQueueDepth } from './queue-depth.js';
 
 const held = heldStates.map((state) => `'${state}'`).join(', ');
@@ -87,16 +87,18 @@ export class Sweep {
   private async endAll(leadership: Leadership, due: readonly AttemptKey[]): Promise<void> {
     const unanswered = await this.transactor.do(async (tx) => {
       await requireEpoch(tx, leadership);
-      const jobs = await lockJobs(
+      // What an agent has just said of a job is being written: that goes on, and so does the cycle, which looks again.
+      const jobs = await lockFreeJobs(
         tx,
         due.map((key) => key.jobId),
       );
-      const attempts = await lockAttempts(tx, due);
+      const free = due.filter((key) => jobs.has(key.jobId));
+      const attempts = await lockAttempts(tx, free);
       // A lease may have been renewed, or an offer taken, before the locks were ours.
       const still = await tx.rows<AttemptKey>(
         `SELECT job_id AS "jobId", number AS attempt FROM scheduling.attempt
          WHERE (job_id, number) IN (SELECT * FROM unnest($2::text[], $3::int[])) AND ${isDue('$1')}`,
-        [this.times.skewMs, due.map((key) => key.jobId), due.map((key) => key.attempt)],
+        [this.times.skewMs, free.map((key) => key.jobId), free.map((key) => key.attempt)],
       );
       const ends = still.flatMap((key) => {
         const job = jobs.get(key.jobId);

@@ -108,9 +108,18 @@ export function lockJob(tx: Tx, jobId: string): Promise<JobRecord | undefined> {
 }
 
 /** Many jobs, locked in the order of their ids, as everyone locks several. Those that do not exist are left out. */
-export async function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<string, JobRecord>> {
+export function lockJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<string, JobRecord>> {
+  return lockInOrder(tx, jobIds, 'FOR UPDATE');
+}
+
+/** The same without waiting for anybody: those that somebody works on at the moment are left out too. */
+export function lockFreeJobs(tx: Tx, jobIds: readonly string[]): Promise<Map<string, JobRecord>> {
+  return lockInOrder(tx, jobIds, 'FOR UPDATE SKIP LOCKED');
+}
+
+async function lockInOrder(tx: Tx, jobIds: readonly string[], how: string): Promise<Map<string, JobRecord>> {
   const rows = await tx.rows<JobRecord>(
-    `SELECT ${jobColumns} FROM scheduling.job WHERE id = ANY ($1) ORDER BY id FOR UPDATE`,
+    `SELECT ${jobColumns} FROM scheduling.job WHERE id = ANY ($1) ORDER BY id ${how}`,
     [[...new Set(jobIds)]],
   );
   return new Map(rows.map((row) => [row.id, row]));
