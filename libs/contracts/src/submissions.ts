@@ -113,6 +113,23 @@ export const evaluationRequestSchema = z.object({
   headScores: z.boolean().default(true).describe('Previous-token, induction and duplicate-token scores'),
 });
 
+/** The same as one job or several, each over revisions of a model. */
+const evaluationJobs = evaluationRequestSchema.extend({
+  maxSeconds: z.number().int().min(1).max(schedulingLimits.maxSeconds).default(3_600).describe('Of each job'),
+  gpuShareMilli: gpuShareSchema.optional(),
+  seed: z.number().int().min(0).max(4_294_967_295).default(0).describe('Of the bootstrap'),
+  studyId: idText('stu').optional(),
+  requestKey: requestKey.optional(),
+});
+const evaluationErrors = [
+  'resource.not-found',
+  'catalogue.not-loadable',
+  'catalogue.invalid-corpus',
+  'scheduling.unschedulable',
+  'scheduling.quota-exceeded',
+  'scheduling.dependency-failed',
+] as const;
+
 export const evaluateModel = endpoint({
   id: 'models.evaluate',
   method: 'POST',
@@ -122,29 +139,17 @@ export const evaluateModel = endpoint({
   description:
     'With `whenTrained`, a model that is still to be trained is evaluated when its training has succeeded: the job waits for the training job, and its revisions are looked up then. When the training fails or is cancelled, the evaluation is cancelled.',
   params: z.object({ modelId: idText('mdl') }),
-  body: evaluationRequestSchema.extend({
+  body: evaluationJobs.extend({
     revisions: z.array(localName).max(1_000).optional().describe('All when omitted'),
-    maxSeconds: z.number().int().min(1).max(schedulingLimits.maxSeconds).default(3_600),
-    gpuShareMilli: gpuShareSchema.optional(),
-    seed: z.number().int().min(0).max(4_294_967_295).default(0).describe('Of the bootstrap'),
     whenTrained: z
       .boolean()
       .default(false)
       .describe(
         'Wait for the training of the model if that has not ended; otherwise such a model is refused',
       ),
-    studyId: idText('stu').optional(),
-    requestKey: requestKey.optional(),
   }),
   response: submitted,
-  errors: [
-    'resource.not-found',
-    'catalogue.not-loadable',
-    'catalogue.invalid-corpus',
-    'scheduling.unschedulable',
-    'scheduling.quota-exceeded',
-    'scheduling.dependency-failed',
-  ],
+  errors: evaluationErrors,
 });
 
 export const evaluateSuite = endpoint({
@@ -156,32 +161,13 @@ export const evaluateSuite = endpoint({
   description:
     'Models that are still to be trained are evaluated when their training has succeeded, so the whole suite may be asked for as soon as its training has been submitted. Models in which there is nothing to evaluate, as attention heads in a recurrent one, are left out and named.',
   params: z.object({ suiteId: idText('sui') }),
-  body: evaluationRequestSchema.extend({
-    maxSeconds: z
-      .number()
-      .int()
-      .min(1)
-      .max(schedulingLimits.maxSeconds)
-      .default(3_600)
-      .describe('Of each job'),
-    gpuShareMilli: gpuShareSchema.optional(),
-    seed: z.number().int().min(0).max(4_294_967_295).default(0).describe('Of the bootstrap'),
-    studyId: idText('stu').optional(),
-    requestKey: requestKey.optional(),
-  }),
+  body: evaluationJobs,
   response: submitted.extend({
     leftOut: z
       .array(z.object({ modelId: idText('mdl'), name: z.string(), reason: z.string() }))
       .describe('Models without a job, and why'),
   }),
-  errors: [
-    'resource.not-found',
-    'catalogue.not-loadable',
-    'catalogue.invalid-corpus',
-    'scheduling.unschedulable',
-    'scheduling.quota-exceeded',
-    'scheduling.dependency-failed',
-  ],
+  errors: evaluationErrors,
 });
 
 export const serveModel = endpoint({
