@@ -1,8 +1,8 @@
 import type { Tx } from '@beamtime/platform';
 import { Injectable } from '@nestjs/common';
-import { readClusters } from '../cycle/load-snapshot.js';
 import { whyNever } from '../domain/judge-cluster.js';
 import type { JobRequest, SnapshotCluster } from '../domain/snapshot.js';
+import { readClusters } from './read-clusters.js';
 
 /** So long it is believed that a cluster which could run a job still can; a refusal always looks again. */
 const believedMs = 1_000;

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { decide } from '../domain/decide.js';
 import { headsLeast, markedShape, markOf, shapeOf } from '../domain/shape.js';
 import { schedulingSchema } from '../postgres/scheduling-schema.js';
-import { keepShadows } from './keep-shadows.js';
+import { keepShadows } from '../shadows/keep-shadows.js';
 import { loadSnapshot } from './load-snapshot.js';
 import { QueueMemory } from './load-waiting.js';
 import { offerPlacements } from './offer-placements.js';

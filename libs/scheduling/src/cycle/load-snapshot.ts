@@ -1,18 +1,16 @@
-import type { ClusterInventory, ClusterPolicy } from '@beamtime/contracts';
 import { present } from '@beamtime/kernel';
 import type { Tx } from '@beamtime/platform';
+import { readClusters } from '../clusters/read-clusters.js';
 import { liveStates } from '../domain/attempt-lifecycle.js';
-import type { ClusterState } from '../domain/cluster-lifecycle.js';
 import { entitlements } from '../domain/entitlements.js';
 import { decayed } from '../domain/gpu-seconds.js';
 import { gpusCounted } from '../domain/gpu-share.js';
 import { liveUse } from '../domain/live-use.js';
 import type { GpuQuota, LoneShadow, RunningJob, Snapshot, SnapshotCluster } from '../domain/snapshot.js';
-import { type CapacityTrust, fullTrust, trustedGpus } from '../domain/trusted-capacity.js';
+import { canLeave, msOf, type SnapshotColumns, snapshotColumns } from '../postgres/snapshot-columns.js';
 import { withUse } from '../quotas/gpus-in-use.js';
-import { readNextShadows, readStartedShadows } from './load-shadows.js';
+import { readNextShadows, readStartedShadows } from '../shadows/load-shadows.js';
 import { loadWaiting, QueueMemory, waitingShapes } from './load-waiting.js';
-import { canLeave, msOf, type SnapshotColumns, snapshotColumns } from './snapshot-columns.js';
 
 const live = liveStates.map((state) => `'${state}'`).join(', ');
 
@@ -60,42 +58,6 @@ function occupied(
     for (const job of here) busyGpus[job.owner] = (busyGpus[job.owner] ?? 0) + gpusCounted(job);
     return { ...cluster, busyGpus, running: here };
   });
-}
-
-/** The clusters as they are built, with nothing on them. */
-export async function readClusters(tx: Tx): Promise<SnapshotCluster[]> {
-  const rows = await tx.rows<{
-    id: string;
-    name: string;
-    lab_id: string;
-    state: ClusterState;
-    inventory: ClusterInventory | null;
-    policy: ClusterPolicy | null;
-    trust: CapacityTrust | null;
-    keeps_inputs: boolean;
-    now: Date;
-  }>(
-    `SELECT id, name, lab_id, state, inventory, policy, trust,
-       cached_inputs > 0 AND cache_incarnation = incarnation AS keeps_inputs, now()
-     FROM scheduling.cluster ORDER BY id`,
-  );
-  return rows.map((row) => ({
-    clusterId: row.id,
-    name: row.name,
-    labId: row.lab_id,
-    state: row.state,
-    ...(row.keeps_inputs && { keepsInputs: true }),
-    capacity:
-      row.inventory === null || row.policy === null
-        ? null
-        : {
-            gpus: trustedGpus(row.inventory.gpus, row.trust ?? fullTrust, row.now.getTime()),
-            gpuType: row.inventory.gpuType,
-            gpuMemoryMiB: row.inventory.gpuMemoryMiB,
-            policy: row.policy,
-          },
-    busyGpus: {},
-  }));
 }
 
 function runningOf(row: RunningRow, nowMs: number): RunningJob {

@@ -2,9 +2,9 @@ import { newId } from '@beamtime/platform';
 import { platformForTest, type TestPlatform } from '@beamtime/testkit';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { headsLeast, shapeOf } from '../domain/shape.js';
+import { compactQueueDepth, queueDepth, queueDepths } from '../jobs/queue-depth.js';
 import { schedulingSchema } from '../postgres/scheduling-schema.js';
 import { loadWaiting, positionMost, positionOf, QueueMemory } from './load-waiting.js';
-import { compactQueueDepth, queueDepth, queueDepths } from './queue-depth.js';
 
 let platform: TestPlatform;
 beforeAll(async () => {

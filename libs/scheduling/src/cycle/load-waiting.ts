@@ -3,8 +3,8 @@ import { wholeGpuMilli } from '../domain/gpu-share.js';
 import { GpuRoom } from '../domain/quota.js';
 import { gpusOfShape, headsOf, markOf, type WaitingShape } from '../domain/shape.js';
 import type { GpuQuota, SnapshotCluster, SnapshotShadow, WaitingJob } from '../domain/snapshot.js';
+import { canLeave, msOf, type SnapshotColumns, snapshotColumns } from '../postgres/snapshot-columns.js';
 import { BoundJobs, isMisplaced, type ShapeOfOwner } from './bound-jobs.js';
-import { canLeave, msOf, type SnapshotColumns, snapshotColumns } from './snapshot-columns.js';
 
 /** Shapes looked at in one decision, shared among the owners; what is beyond has its turn in the next decisions. */
 const shapesInAll = 2_000;

@@ -4,7 +4,7 @@ import { type CachedBytes, wordsOfBytes } from '../domain/locality.js';
 import { GpuRoom } from '../domain/quota.js';
 import { appendHistoryAll } from '../postgres/job-records.js';
 import { lockGpuQuotas } from '../quotas/gpus-in-use.js';
-import { enterKnown } from './enter-shadows.js';
+import { enterKnown } from '../shadows/enter-shadows.js';
 
 interface OfferedRow {
   job_id: string;

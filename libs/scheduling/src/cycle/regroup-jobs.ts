@@ -1,8 +1,8 @@
 import { type Leadership, requireEpoch, type Tx } from '@beamtime/platform';
 import { type Bound, quotaKeysOf } from '../domain/quota.js';
 import { markedShape, markOf } from '../domain/shape.js';
+import { enterKnown } from '../shadows/enter-shadows.js';
 import { boundColumns, type ShapeOfOwner } from './bound-jobs.js';
-import { enterKnown } from './enter-shadows.js';
 import { isWaiting } from './load-waiting.js';
 
 /** Jobs looked at by one turn of the scheduler, whatever the number of places; the next turn follows at once. */

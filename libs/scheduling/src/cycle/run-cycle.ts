@@ -6,7 +6,7 @@ import { type CachedBytes, liesElsewhere, startsToLookUp, withCachedBytes } from
 import type { SharesPolicy } from '../domain/policy.js';
 import type { Snapshot } from '../domain/snapshot.js';
 import { LEASE_TIMES, type LeaseTimes, SHARES_POLICY } from '../ports.js';
-import { keepShadows } from './keep-shadows.js';
+import { keepShadows } from '../shadows/keep-shadows.js';
 import { loadCachedBytes } from './load-cached-bytes.js';
 import { loadSnapshot } from './load-snapshot.js';
 import { QueueMemory } from './load-waiting.js';

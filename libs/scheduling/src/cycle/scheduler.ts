@@ -13,7 +13,7 @@ import {
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { Gauge, Histogram } from 'prom-client';
-import { queueDepth } from './queue-depth.js';
+import { queueDepth } from '../jobs/queue-depth.js';
 import { RunCycle } from './run-cycle.js';
 
 /** Without any knock the leader looks this often. */

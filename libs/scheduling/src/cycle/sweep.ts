@@ -6,9 +6,9 @@ import { heldStates } from '../domain/attempt-lifecycle.js';
 import { whyOverdue } from '../domain/deadline.js';
 import { CancelJob } from '../jobs/cancel-job.js';
 import { type AttemptOutcome, EndAttempt } from '../jobs/end-attempt.js';
+import { compactQueueDepth } from '../jobs/queue-depth.js';
 import { LEASE_TIMES, type LeaseTimes } from '../ports.js';
 import { type AttemptKey, attemptKey, lockAttempts, lockFreeJobs } from '../postgres/job-records.js';
-import { compactQueueDepth } from './queue-depth.js';
 
 const held = heldStates.map((state) => `'${state}'`).join(', ');
 /** Per sweep and transaction; the next one follows within the second. */

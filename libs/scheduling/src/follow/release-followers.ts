@@ -1,9 +1,9 @@
 import { present } from '@beamtime/kernel';
 import type { Tx } from '@beamtime/platform';
-import { enterShadows } from '../cycle/enter-shadows.js';
 import { whyCancelled } from '../domain/follow-others.js';
 import type { JobKind, Owner } from '../domain/snapshot.js';
 import { type JobRecord, lockJobs } from '../postgres/job-records.js';
+import { enterShadows } from '../shadows/enter-shadows.js';
 
 interface Ended {
   readonly jobId: string;

@@ -10,8 +10,6 @@ import { err, type JobId, ok, type Problem, present, problem, type Result } from
 import { newId, Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { KnownClusters } from '../clusters/known-clusters.js';
-import { enterShadows } from '../cycle/enter-shadows.js';
-import { QueueLimit } from '../cycle/queue-depth.js';
 import { type Following, followOthers } from '../domain/follow-others.js';
 import { gpuSecondsBound } from '../domain/gpu-seconds.js';
 import { wholeGpuMilli } from '../domain/gpu-share.js';
@@ -23,6 +21,8 @@ import { GroupCommit } from '../group-commit.js';
 import { GPU_ACCOUNTS, type GpuAccounts } from '../ports.js';
 import { appendHistoryAll } from '../postgres/job-records.js';
 import { lockQuotas } from '../quotas/read-quotas.js';
+import { enterShadows } from '../shadows/enter-shadows.js';
+import { QueueLimit } from './queue-depth.js';
 
 /** A job as an app hands it in: inputs are objects of the store already, permissions have been checked. */
 export interface JobSubmission {

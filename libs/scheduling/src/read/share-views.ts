@@ -2,8 +2,8 @@ import type { ShareView } from '@beamtime/contracts';
 import { Transactor } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { loadSnapshot } from '../cycle/load-snapshot.js';
-import { type OwnerDepth, queueDepths } from '../cycle/queue-depth.js';
 import { consortium, type Snapshot } from '../domain/snapshot.js';
+import { type OwnerDepth, queueDepths } from '../jobs/queue-depth.js';
 
 /** Entitlement, use and loans of each owner, from the snapshot that decisions are made of. */
 @Injectable()

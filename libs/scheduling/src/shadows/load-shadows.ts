@@ -1,7 +1,7 @@
 import type { Tx } from '@beamtime/platform';
 import { siloLookAhead } from '../domain/shares/shadow-silo.js';
 import type { LoneShadow, SnapshotCluster } from '../domain/snapshot.js';
-import { msOf } from './snapshot-columns.js';
+import { msOf } from '../postgres/snapshot-columns.js';
 
 /** What the schedules of the labs alone run. */
 const running = 'SELECT * FROM scheduling.shadow WHERE started_at IS NOT NULL';
