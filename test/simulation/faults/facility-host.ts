@@ -44,7 +44,6 @@ export const simulatedSchemas: readonly ContextSchema[] = [platformSchema, acces
 const poolSize = 12;
 const superseded = 'scheduling.agent-superseded';
 const fencing = new Set(['scheduling.attempt-fenced', superseded]);
-const lostConnection = /terminat|connection|not queryable/i;
 
 export interface Answer {
   readonly status: number;
@@ -218,9 +217,7 @@ function failed(error: unknown, call: Call | undefined): Answer {
     const unexpected = `${body.code}, and yet something was committed: ${wrong.slice(0, 500)}`;
     return { status: body.status, body, unexpected };
   }
-  if (body.code !== 'server.internal' || lostConnection.test((error as Error).message)) {
-    return { status: body.status, body };
-  }
+  if (body.code !== 'server.internal') return { status: body.status, body };
   return { status: body.status, body, unexpected: (error as Error).stack ?? String(error) };
 }
 

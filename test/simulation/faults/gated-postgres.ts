@@ -210,7 +210,7 @@ export class GatedPostgres {
     if (faults.strikes(`${name}/crashed-after`, rates.processCrashedAfterCommit)) this.around.onCrash(host);
     if (faults.strikes(`${name}/killed-after`, rates.killedAfterCommit)) {
       await this.terminate([client]);
-      throw new Error('the connection was lost before the answer to COMMIT');
+      throw new Error('Connection terminated unexpectedly');
     }
     return answer;
   }

@@ -2,6 +2,7 @@ import { type ProblemCode, type ProblemDetails, problemCodes } from '@beamtime/c
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Inject } from '@nestjs/common';
 import type { Response } from 'express';
 import type { Logger } from 'pino';
+import { isConnectionLost } from '../database/is-connection-lost.js';
 import { LOGGER, requestContext } from '../observability/logger.js';
 import type { BeamtimeRequest } from './beamtime-request.js';
 import { ProblemException } from './problem-exception.js';
@@ -66,22 +67,12 @@ export function problemDetails(error: unknown): ProblemDetails {
   if (error instanceof URIError || thrown?.status === 400) {
     return base('request.invalid', 'The address of the request cannot be decoded');
   }
-  if (isUnavailable(error))
+  if (isConnectionLost(error))
     return base('server.unavailable', 'The database cannot be reached now; try again');
   return base(
     'server.internal',
     'The facility failed on this request; quote the instance id to its operators',
   );
-}
-
-/** Connection failures of the database driver: worth a retry, so 503 rather than 500. */
-function isUnavailable(error: unknown): boolean {
-  const code = String(
-    (error as { code?: unknown } | null)?.code ??
-      (error as { driverError?: { code?: unknown } } | null)?.driverError?.code ??
-      '',
-  );
-  return /^(ECONNREFUSED|ECONNRESET|57P0[123]|08\d{3}|53300)$/.test(code);
 }
 
 function openAiError(details: ProblemDetails): object {
