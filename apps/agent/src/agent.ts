@@ -290,12 +290,15 @@ export class Agent {
 
   private consider(offer: SyncAnswer['offers'][number], registration: Registration): void {
     if (this.runs.has(keyOf(offer)) || this.tunnels === undefined) return;
+    const earlier = [...this.runs.values()].find(({ run }) => run.jobId === offer.jobId)?.run;
+    // Where a job goes on at the place that it has just left, its offer may come before all is cleared away here.
+    if (earlier?.hasEnded === true) return;
     const refusal =
       refusalOf(offer, this.policy, {
         gpus: this.slots.count,
         draining: this.isDraining(),
         hourUtc: new Date().getUTCHours(),
-        runsJob: [...this.runs.values()].some(({ run }) => run.jobId === offer.jobId),
+        runsJob: earlier !== undefined,
       }) ?? this.unavailable();
     if (refusal !== null) {
       void declineOffer(this.facility, offer, registration.incarnation, refusal, this.log);

@@ -58,6 +58,8 @@ export class AttemptRun {
   private readonly outputs: TakeOutputs;
   private commands: CommandAttempt | undefined;
   private wish: (StopWish & { sinceMs: number; told: boolean }) | undefined;
+  /** Nothing of its program is left; what remains is to say so, and to clear away. */
+  hasEnded = false;
   private program: ProgramRef | undefined;
   private failedEvent: { code: string; detail: string } | undefined;
   private stderrTail = '';
@@ -112,6 +114,7 @@ export class AttemptRun {
     }, 50);
     try {
       const outcome = await this.work();
+      this.hasEnded = true;
       await this.end(outcome);
     } catch (error) {
       if (!this.abort.signal.aborted && !(error instanceof Fenced)) {

@@ -1,6 +1,7 @@
 // Stands in for the Python runner in tests: the same command line, files, events and exit codes, without torch.
 // "Training" is a chain of hashes, one per step, so that a resumed run can be compared with an undisturbed one.
-// The learning rate of the job tells it how to misbehave: 0.5 crashes, 0.25 prints nonsense, 0.75 refuses the job.
+// The learning rate of the job tells it how to misbehave: 0.5 crashes, 0.25 prints nonsense, 0.75 refuses the job,
+// 0.125 leaves many files behind.
 import { createHash } from 'node:crypto';
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -50,6 +51,10 @@ async function train() {
   if (existsSync(resume)) {
     state = JSON.parse(readFileSync(resume, 'utf8'));
     emit('resumed', { fromStep: state.step, chainSha256: state.chain });
+  }
+  if (learningRate === 0.125) {
+    mkdirSync(join(workdir, 'left'));
+    for (let file = 0; file < 10_000; file++) writeFileSync(join(workdir, 'left', `${file}`), '');
   }
   while (state.step < steps) {
     await pause(60);

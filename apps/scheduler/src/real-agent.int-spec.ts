@@ -14,7 +14,7 @@ import {
 } from '@beamtime/contracts';
 import { TUNNEL_AUTHORITY, TunnelGate, TunnelHub } from '@beamtime/inference';
 import type { JobId } from '@beamtime/kernel';
-import { AdmitTunnel } from '@beamtime/scheduling';
+import { AdmitTunnel, AgentBell } from '@beamtime/scheduling';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { AgentProcess } from './agent-process.js';
 import { schedulerServiceModule } from './index.js';
@@ -181,6 +181,34 @@ describe('a real agent', { timeout: 120_000 }, () => {
     one.start();
     expect(await ends(jobId)).toMatchObject({ state: 'succeeded', attempts: 2 });
     expect(await weightsOf(jobId)).toBe(undisturbedWeights(50));
+  });
+
+  it('takes a job up again that it has just handed back, without declining it meanwhile', async () => {
+    const one = await up((await agent('again')).start());
+    const { jobId } = await train(60, { learningRate: 0.125 });
+    const times = 4;
+    for (let attempt = 1; attempt <= times; attempt++) {
+      await expect
+        .poll(
+          async () => {
+            const { attempts, attemptState } = await at.job(jobId);
+            return [attempts, attemptState];
+          },
+          { timeout: 20_000, interval: 20 },
+        )
+        .toEqual([attempt, 'running']);
+      await at.transactor.read.rows(
+        `UPDATE scheduling.attempt SET preempt_reason = 'for this test' WHERE job_id = $1 AND ended_at IS NULL`,
+        [jobId],
+      );
+      at.service.app.get(AgentBell).ring(one.clusterId);
+    }
+    const { state, history } = await ends(jobId);
+    expect(state).toBe('succeeded');
+    expect(history.map((attempt) => attempt.state)).toEqual([
+      ...Array.from({ length: times }, () => 'preempted'),
+      'succeeded',
+    ]);
   });
 
   it('keeps the state of an attempt that failed, which goes on where that lies', async () => {
