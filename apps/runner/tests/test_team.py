@@ -1,8 +1,9 @@
-"""Two processes that train one model together."""
+"""Several processes that train one model together."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from conftest import Workdir, of_kind, train_job
 
 
 def run_team(workdir: Workdir, job: dict[str, Any], size: int) -> list[dict[str, Any]]:
+    if size == 1:
+        return workdir.run(job)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(size)]
     done = subprocess.run(
         [*command, *workdir.command(job)[1:]], capture_output=True, text=True, check=False, timeout=240
@@ -47,3 +50,54 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(workdir: Workdir, mo
     monkeypatch.setenv("WORLD_SIZE", "3")
     events = workdir.run(train_job(), code=2)
     assert events[-1]["field"] == "training.batchSequences"
+
+
+def cut_off_after(workdir: Workdir, step: int) -> None:
+    """Takes away what was kept after a step, as if the run had been cut off there."""
+    for folder in (workdir.path / "resumable", workdir.path / "checkpoints"):
+        for kept in folder.glob("step*"):
+            if int(kept.name.removeprefix("step")) > step:
+                shutil.rmtree(kept)
+
+
+ELASTIC = {"steps": 6, "batchSequences": 8, "learningRate": 1e-3}
+
+
+def test_any_halving_of_the_processes_takes_the_seats_and_ends_with_the_same_bits(tmp_path: Path) -> None:
+    dropout = {"options": {"hidden_dropout": 0.1}}  # random numbers go by seat, too
+    job = train_job(training=ELASTIC, model=dropout) | {"seats": 4}
+    ends = {size: run_team(Workdir(tmp_path / str(size)), job, size)[-1] for size in (4, 2, 1)}
+    for size in (2, 1):
+        for name in ("weightsSha256", "optimiserSha256", "chainSha256"):
+            assert ends[size][name] == ends[4][name], f"{name} of {size} processes"
+
+
+def test_a_run_goes_on_with_fewer_and_with_more_processes_with_the_same_bits(tmp_path: Path) -> None:
+    job = train_job(training=ELASTIC) | {"seats": 4}
+    job["checkpoints"] = {"schedule": "log2", "resumeEverySteps": 2}
+    undisturbed = run_team(Workdir(tmp_path / "undisturbed"), job, 1)[-1]
+    changing = Workdir(tmp_path / "changing")
+    run_team(changing, job, 4)
+    for size in (1, 2):
+        cut_off_after(changing, 4)
+        again = run_team(changing, job, size)
+        assert of_kind(again, "resumed")[0]["fromStep"] == 4
+        assert of_kind(again, "resolved")[0]["environment"]["processes"] == size
+        for name in ("weightsSha256", "optimiserSha256", "chainSha256"):
+            assert again[-1][name] == undisturbed[name]
+
+
+def test_an_odd_number_of_sums_is_added_the_same_way_by_twice_as_many(tmp_path: Path) -> None:
+    job = train_job(training=ELASTIC | {"steps": 2, "batchSequences": 6}) | {"seats": 6}
+    six = run_team(Workdir(tmp_path / "six"), job, 6)[-1]
+    three = run_team(Workdir(tmp_path / "three"), job, 3)[-1]
+    assert six["weightsSha256"] == three["weightsSha256"]
+
+
+def test_a_number_of_processes_that_is_no_halving_of_the_seats_is_refused(
+    workdir: Workdir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    events = workdir.run(train_job(training=ELASTIC) | {"seats": 4}, code=2)
+    assert events[-1]["field"] == "seats"
+    assert "4 can be taken by 4, 2, 1 processes, not by 3" in events[-1]["detail"]

@@ -39,6 +39,7 @@ export const runnerLimits = {
   captureInputs: 100_000,
   sites: 1_000,
   threads: 1_024,
+  seats: 4_096,
 } as const;
 
 /** A path below the workdir: relative, and never climbing out of it. */
@@ -222,6 +223,14 @@ const jobHead = {
 export const trainJob = z.strictObject({
   ...jobHead,
   kind: z.literal('train'),
+  seats: z
+    .int()
+    .min(1)
+    .max(runnerLimits.seats)
+    .optional()
+    .describe(
+      'Processes among which the batch is shared and whose gradients are added, by default as many as run. So many, or half, or a quarter of them …, end with the same bits: each then does the work of several',
+    ),
   model: modelShape,
   tokenizer: tokenizerSpec,
   data: z.strictObject({

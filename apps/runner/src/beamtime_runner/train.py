@@ -22,7 +22,7 @@ from .keep import Keeper
 from .models import build_config, build_model, check_shape, flops_per_token, resolved_shape
 from .refusals import Interrupted, Refused
 from .schedules import checkpoint_steps, learning_rate, resolve_training
-from .team import Team
+from .team import GradientSum, Team, halvings
 
 RESUMABLE_SECONDS_MIN = 3.0  # between two, unless the job says how often: small models step fast, disks do not
 BYTE_VOCABULARY = 258
@@ -32,7 +32,7 @@ LOSSES_HELD_ON_DEVICE = 16  # on a GPU, steps between two waits for the loss; on
 def train(job: dict[str, Any], workdir: Path, events: Events, interruption: Interruption) -> None:
     """Runs a job of kind train to its end, or raises `Refused` or `Interrupted`."""
     runtime = environment.resolve_runtime(job.get("runtime", {}))
-    team = Team.of_environment()
+    team = Team.of_environment(job.get("seats"))
     _check_team(job, team)
     found, faults = find_resumable(workdir)
     for fault in faults:
@@ -63,9 +63,12 @@ def train(job: dict[str, Any], workdir: Path, events: Events, interruption: Inte
 def _check_team(job: dict[str, Any], team: Team) -> None:
     rows = job["training"].get("microBatchSequences", job["training"]["batchSequences"])
     whole = job["training"]["batchSequences"]
-    if whole % team.size != 0 or (whole // team.size) % min(rows, whole // team.size) != 0:
-        detail = f"training.batchSequences: {whole} cannot be shared by {team.size} processes"
+    if whole % team.seats != 0 or (whole // team.seats) % min(rows, whole // team.seats) != 0:
+        detail = f"training.batchSequences: {whole} cannot be shared by {team.seats} processes"
         raise Refused("bad-job", detail, "training.batchSequences")
+    if team.size not in halvings(team.seats):
+        able = ", ".join(str(size) for size in halvings(team.seats))
+        raise Refused("bad-job", f"seats: {team.seats} can be taken by {able} processes, not by {team.size}", "seats")
 
 
 class Run:
@@ -180,7 +183,7 @@ class Run:
             "training": self.training,
             "checkpoints": self.checkpoint_steps,
             "runtime.threads": self.runtime["threads"],
-            "processes": self.team.size,
+            "processes": self.team.seats,  # who takes the seats decides nothing
         }
 
     def continue_from(self, found: Any) -> None:
@@ -228,21 +231,35 @@ class Run:
         """One step of the optimiser on these rows: loss and gradient norm, on the device, and whether to stop."""
         import torch
 
-        seed = (self.job["seeds"]["dataOrder"] * 1_000_003 + step) * self.team.size + self.team.rank
+        if self.team.seats == 1:
+            total = self._learn_as(0, step, rows)
+            asked = self.interruption.asked(self.events)
+        else:
+            gradients = GradientSum(self.team, self.parameters)
+            for seat in self.team.seats_here:
+                total = self._learn_as(seat, step, rows)
+                gradients.take(total, self.interruption.asked(self.events))
+            total, asked = gradients.average()
+        clip = self.training["gradientClip"] or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return total, norm, asked
+
+    def _learn_as(self, seat: int, step: int, rows: Any) -> Any:
+        """The gradients of a seat's rows go into the parameters; returns its mean loss, on the device."""
+        import torch
+
+        seed = (self.job["seeds"]["dataOrder"] * 1_000_003 + step) * self.team.seats + seat
         torch.manual_seed(seed)  # for options that bring dropout
-        mine = self.team.share(len(rows))
+        mine = self.team.share(len(rows), seat)
         micro = min(self.training["microBatchSequences"], len(mine))
         total = None
         for first in range(mine.start, mine.stop, micro):
             loss = self.objective(step, rows[first : first + micro], first) * (micro / len(mine))
             loss.backward()
             total = loss.detach() if total is None else total + loss.detach()
-        total, asked = self.team.average(self.parameters, total, self.interruption.asked(self.events))
-        clip = self.training["gradientClip"] or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, clip)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        return total, norm, asked
+        return total
 
     def _settle(self) -> None:
         """Waits for the losses of the steps computed, checks them, and links them into the chain."""
