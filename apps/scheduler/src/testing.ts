@@ -44,7 +44,7 @@ export interface SchedulingForTest {
   submit(more?: Partial<Parameters<typeof jobBody>[1]>): Promise<JobView>;
   job(
     jobId: string,
-  ): Promise<JobView & { history: { attempt: number; state: string; gpuSeconds: number }[] }>;
+  ): Promise<JobView & { history: { attempt: number; gpus: number; state: string; gpuSeconds: number }[] }>;
   close(): Promise<void>;
 }
 
@@ -123,6 +123,7 @@ export function jobBody(
   labId: LabId,
   more: {
     gpus?: number;
+    gpusMin?: number;
     maxSeconds?: number;
     requestKey?: string;
     attemptLimit?: number;
@@ -134,12 +135,13 @@ export function jobBody(
     runner?: Record<string, unknown>;
   } = {},
 ) {
-  const { gpus = 1, maxSeconds = 600, gpuType, gpuShareMilli, ...rest } = more;
+  const { gpus = 1, gpusMin, maxSeconds = 600, gpuType, gpuShareMilli, ...rest } = more;
   return {
     labId,
     runner: trainTemplate,
     resources: {
       ...{ gpus, maxSeconds },
+      ...(gpusMin === undefined ? {} : { gpusMin }),
       ...(gpuType === undefined ? {} : { gpuType }),
       ...(gpuShareMilli === undefined ? {} : { gpuShareMilli }),
     },

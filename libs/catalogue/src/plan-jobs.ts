@@ -328,7 +328,7 @@ function plannedTraining(
     attempt: 1,
     ...(threads === undefined ? {} : { runtime: { threads } }),
   });
-  const { gpus, gpuType, maxSecondsPerModel } = design.resources;
+  const { gpus, gpusMin, gpuType, maxSecondsPerModel } = design.resources;
   return {
     ...ownerOf(model),
     template,
@@ -337,6 +337,7 @@ function plannedTraining(
     ),
     resources: {
       gpus,
+      ...(gpusMin === undefined ? {} : { gpusMin }),
       ...(gpuType === undefined ? {} : { gpuType }),
       maxSeconds: maxSecondsPerModel,
       checkpoint: true,

@@ -12,6 +12,7 @@ export * from './endpoint.js';
 export * from './events.js';
 export * from './facility.js';
 export * from './governance.js';
+export { isHalving } from './halved-gpus.js';
 export * from './hub.js';
 export * from './identity.js';
 export * from './internals.js';

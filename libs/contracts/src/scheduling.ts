@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { endpoint, idText, isoTime, pageOf, pageQuery, shortText } from './endpoint.js';
 import { fileEntrySchema } from './events.js';
+import { halvedGpus, isHalving } from './halved-gpus.js';
 import { runnerJob, runnerJobSchemaName } from './runner-job.js';
 
 /** Jobs as people see them. What an agent says and hears is in `agent-protocol.ts`. */
@@ -74,6 +75,15 @@ const resourceFields = z.object({
     .max(schedulingLimits.gpusPerJob)
     .default(1)
     .describe('A gang within one cluster'),
+  gpusMin: z
+    .number()
+    .int()
+    .min(1)
+    .max(schedulingLimits.gpusPerJob)
+    .optional()
+    .describe(
+      'Makes it elastic: `gpus`, halved once or several times. Where the whole is not to be had it starts with half, and so on, but no fewer than this, and goes on with more when there is room. Its weights are the same whatever it had; the time bound counts as with all its GPUs. Exactly `gpus` when omitted',
+    ),
   gpuType: z.string().min(1).max(60).optional().describe('Any type when omitted'),
   gpuShareMilli: gpuShareSchema.optional(),
   gpuMemoryMiB: z
@@ -90,10 +100,12 @@ const resourceFields = z.object({
     .describe('Bound on the running time of all attempts together; GPU-seconds are held for it'),
   checkpoint: z.boolean().default(true).describe('Whether another attempt can continue where one stopped'),
 });
-export const jobResourcesSchema = resourceFields.refine(
-  ({ gpus, gpuShareMilli = 1_000 }) => gpuShareMilli === 1_000 || gpus === 1,
-  { path: ['gpuShareMilli'], message: 'only a job of one GPU can have a part of it' },
-);
+export const jobResourcesSchema = resourceFields
+  .refine(({ gpus, gpuShareMilli = 1_000 }) => gpuShareMilli === 1_000 || gpus === 1, {
+    path: ['gpuShareMilli'],
+    message: 'only a job of one GPU can have a part of it',
+  })
+  .refine(({ gpus, gpusMin = gpus }) => isHalving(gpus, gpusMin), halvedGpus);
 export type JobResources = z.output<typeof jobResourcesSchema>;
 
 /** The runner's job file without what each attempt brings: `schema`, `jobId`, `attempt`. */
@@ -133,6 +145,7 @@ export type GpuAccountRef = z.infer<typeof gpuAccountRefSchema>;
 export const attemptSchema = z
   .object({
     attempt: z.number().int().min(1).describe('The fencing token'),
+    gpus: z.number().int().min(1).describe('Those that it has: of an elastic job maybe fewer than asked for'),
     clusterId: idText('clu'),
     clusterName: z.string(),
     state: attemptStateSchema,

@@ -61,6 +61,13 @@ export const submitJob = endpoint({
         path: ['resources', 'gpuShareMilli'],
         message: 'a training has its GPUs to itself',
       },
+    )
+    .refine(
+      ({ runner, resources: { gpus, gpusMin = gpus } }) => runner['kind'] === 'train' || gpusMin === gpus,
+      {
+        path: ['resources', 'gpusMin'],
+        message: 'only a training can go on with another number of GPUs',
+      },
     ),
   bodyLimitBytes: schedulingLimits.runnerJobBytes,
   response: jobSchema,

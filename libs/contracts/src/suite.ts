@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { halvedGpus, isHalving } from './halved-gpus.js';
 import { languageCode, scriptCode } from './runner-job.js';
 
 /**
@@ -115,6 +116,15 @@ export const suiteDesignSchema = z
           .max(4_096)
           .default(1)
           .describe('GPUs per model, one gang within one cluster'),
+        gpusMin: z
+          .number()
+          .int()
+          .min(1)
+          .max(4_096)
+          .optional()
+          .describe(
+            'Makes trainings elastic: gpus halved once or several times, with no fewer of which they run; the weights are the same',
+          ),
         gpuType: z.string().max(60).optional(),
         utilisation: z
           .number()
@@ -144,6 +154,7 @@ export const suiteDesignSchema = z
             'Device time of one job besides training, for the cost estimate: start, tokenising, checkpoints',
           ),
       })
+      .refine(({ gpus, gpusMin = gpus }) => isHalving(gpus, gpusMin), halvedGpus)
       .default({
         gpus: 1,
         utilisation: 0.35,

@@ -34,6 +34,8 @@ export type TesView = z.infer<typeof tesViewSchema>;
 export const tesBackendParameters = {
   beamtime_lab: 'Lab that the task runs for, by id or short name; needed by who belongs to several',
   beamtime_gpus: 'GPUs in one cluster, or slots of machines without; 1 by default',
+  beamtime_gpus_min:
+    'Fewest GPUs with which it starts when they are not all to be had: beamtime_gpus halved once or several times',
   beamtime_gpu_type: 'Kind of GPU, such as h100; any by default',
   beamtime_gpu_share_milli:
     'How much of its one GPU, in thousandths, 100 to 1000 in steps of 10; 1000 by default',

@@ -14,7 +14,8 @@ export function submission(n: number, gpus: number, steps: number): JobSubmissio
       training: { steps, batchSequences: 2, learningRate: 0.001 },
     },
     inputs: [],
-    resources: { gpus, maxSeconds: 600, checkpoint: true },
+    // Every other gang is elastic: it runs with one GPU, too.
+    resources: { gpus, maxSeconds: 600, checkpoint: true, ...(gpus > 1 && n % 2 === 0 && { gpusMin: 1 }) },
     labId: null,
     suiteId: null,
     modelId: null,

@@ -15,9 +15,10 @@ export function progressText(job: JobView): string {
     .join(' ');
 }
 
-/** `2`, or `25 %` of one. */
-function gpusText({ resources: { gpus, gpuShareMilli = 1_000 } }: JobView): string {
-  return gpuShareMilli < 1_000 ? `${gpuShareMilli / 10} %` : String(gpus);
+/** `2`, or `25 %` of one, or `2 to 8` of an elastic job. */
+function gpusText({ resources: { gpus, gpusMin = gpus, gpuShareMilli = 1_000 } }: JobView): string {
+  if (gpuShareMilli < 1_000) return `${gpuShareMilli / 10} %`;
+  return gpusMin < gpus ? `${gpusMin} to ${gpus}` : String(gpus);
 }
 
 export function jobsTable(jobs: readonly JobView[]): string {
@@ -61,10 +62,11 @@ export function describeJob(
     ended: job.endedAt,
   });
   const attempts = formatTable(
-    ['attempt', 'cluster', 'state', 'resumed at', 'GPU-seconds', 'why'],
+    ['attempt', 'cluster', 'GPUs', 'state', 'resumed at', 'GPU-seconds', 'why'],
     job.history.map((one) => [
       one.attempt,
       one.clusterName,
+      one.gpus,
       one.state,
       one.resumedFromStep,
       one.gpuSeconds,

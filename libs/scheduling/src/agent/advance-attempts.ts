@@ -45,7 +45,13 @@ interface Saying {
 }
 type Heard = Result<readonly Advanced[], Fenced>;
 /** Heard within the transaction; what an accepted attempt is to run is read after it. */
-type Decided = Result<{ readonly job: JobRecord | null }, Problem<ProblemCode>>;
+type Decided = Result<{ readonly accepted: Accepted | null }, Problem<ProblemCode>>;
+
+/** An attempt that its agent takes: it is told what to do. */
+interface Accepted {
+  readonly job: JobRecord;
+  readonly gpus: number;
+}
 
 interface Made {
   readonly made: readonly Result<readonly Decided[], Fenced>[];
@@ -138,7 +144,9 @@ export class AdvanceAttempts {
       const { made, short: refused } = await this.decide(tx, sayings);
       const accepted = made.flatMap((heard) =>
         heard.ok
-          ? heard.value.flatMap((one) => (one.ok && one.value.job !== null ? [one.value.job.id] : []))
+          ? heard.value.flatMap((one) =>
+              one.ok && one.value.accepted !== null ? [one.value.accepted.job.id] : [],
+            )
           : [],
       );
       return { decided: made, short: refused, work: await readWork(tx, accepted) };
@@ -155,10 +163,12 @@ export class AdvanceAttempts {
           await Promise.all(
             heard.value.map(async (one): Promise<Advanced> => {
               if (!one.ok) return one;
-              const { job } = one.value;
-              const found = job === null ? undefined : work.get(job.id);
+              const { accepted } = one.value;
+              const found = accepted === null ? undefined : work.get(accepted.job.id);
               return ok(
-                job === null || found === undefined ? null : await assignWork(this.files, job, found),
+                accepted === null || found === undefined
+                  ? null
+                  : await assignWork(this.files, accepted.job, accepted.gpus, found),
               );
             }),
           ),
@@ -241,7 +251,7 @@ class Draft {
       this.accepted.add(attemptKey(claim));
       this.move({ ...attempt, incarnation: claim.incarnation }, 'accepted', claim.clusterId, null);
     }
-    return ok({ job });
+    return ok({ accepted: { job, gpus: attempt.gpus } });
   }
 
   private report(
@@ -252,12 +262,12 @@ class Draft {
   ): Decided {
     const { state } = report;
     const late = order.includes(state) && order.indexOf(state) < order.indexOf(attempt.state);
-    if (attempt.state === state || late) return ok({ job: null });
+    if (attempt.state === state || late) return ok({ accepted: null });
     const moved = move(attemptLifecycle, `attempt ${claim.attempt}`, attempt.state, state);
     if (!moved.ok) return moved;
     if (!isTerminal(attemptLifecycle, state)) {
       this.move(attempt, state, claim.clusterId, report.reason);
-      return ok({ job: null });
+      return ok({ accepted: null });
     }
     return this.end(job, attempt, {
       state: state as 'succeeded' | 'failed' | 'cancelled' | 'preempted',
@@ -280,7 +290,7 @@ class Draft {
     this.ends.push({ job, attempt, outcome });
     const key = attemptKey({ jobId: attempt.job_id, attempt: attempt.number });
     this.attempts.set(key, { ...attempt, state: outcome.state });
-    return ok({ job: null });
+    return ok({ accepted: null });
   }
 
   /** Writes the moves on the way; the ends are written by EndAttempt, which finds the attempts as they are here. */

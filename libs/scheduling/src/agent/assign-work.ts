@@ -9,6 +9,7 @@ import {
   type StagedInput,
 } from '@beamtime/contracts';
 import type { Tx } from '@beamtime/platform';
+import { timeWithSome } from '../domain/elastic.js';
 import { wholeGpuMilli } from '../domain/gpu-share.js';
 import type { JobFiles } from '../ports.js';
 import type { JobRecord } from '../postgres/job-records.js';
@@ -28,9 +29,19 @@ export async function readWork(tx: Tx, jobIds: readonly string[]): Promise<Map<s
   return new Map(rows.map((row) => [row.id, row]));
 }
 
-/** What an agent is to stage and run for a job's present attempt, with URLs that are good for a while. */
-export async function assignWork(files: JobFiles, job: JobRecord, work: JobWork): Promise<AttemptAssignment> {
+/**
+ * What an agent is to stage and run for a job's present attempt, with URLs that are good for a while.
+ *
+ * @param gpus those of the attempt
+ */
+export async function assignWork(
+  files: JobFiles,
+  job: JobRecord,
+  gpus: number,
+  work: JobWork,
+): Promise<AttemptAssignment> {
   const { resumable } = job;
+  const secondsWith = (seconds: number): number => Math.ceil(timeWithSome(seconds, gpus, job.gpus));
   return {
     runner: jobFile(job, work),
     inputs: await staged(files, work.inputs, ''),
@@ -39,23 +50,23 @@ export async function assignWork(files: JobFiles, job: JobRecord, work: JobWork)
         ? null
         : { step: resumable.step, files: await staged(files, resumable.files, `${runnerResumeDir}/`) },
     resources: {
-      gpus: job.gpus,
+      gpus,
       ...(job.gpu_share_milli === wholeGpuMilli ? {} : { gpuShareMilli: job.gpu_share_milli }),
       ...(job.gpu_type === null ? {} : { gpuType: job.gpu_type }),
       ...(job.gpu_memory_mib === null ? {} : { gpuMemoryMiB: job.gpu_memory_mib }),
-      maxSeconds: job.max_seconds,
+      maxSeconds: secondsWith(job.max_seconds),
       checkpoint: job.checkpointable,
     },
-    secondsLeft: Math.max(1, job.max_seconds - job.seconds_used),
+    secondsLeft: Math.max(1, secondsWith(job.max_seconds - job.seconds_used)),
     modelId: job.model_id as AttemptAssignment['modelId'],
   };
 }
 
 function jobFile(job: JobRecord, work: JobWork): AttemptAssignment['runner'] {
   const head = { ...work.runner, jobId: job.id, attempt: job.attempts };
-  return job.kind === 'command'
-    ? commandJob.parse({ ...head, schema: commandJobSchemaName })
-    : runnerJob.parse({ ...head, schema: runnerJobSchemaName });
+  if (job.kind === 'command') return commandJob.parse({ ...head, schema: commandJobSchemaName });
+  const seats = job.kind === 'train' && job.gpus_min !== null ? { seats: job.gpus } : {};
+  return runnerJob.parse({ ...head, ...seats, schema: runnerJobSchemaName });
 }
 
 function staged(files: JobFiles, entries: readonly FileEntry[], folder: string): Promise<StagedInput[]> {

@@ -14,6 +14,7 @@ import { settleClusterState } from '../clusters/settle-cluster-state.js';
 import { gpusGivenOut, restoreCapacity } from '../clusters/trust-capacity.js';
 import { heldStates, liveStates } from '../domain/attempt-lifecycle.js';
 import { type ClusterState, clusterStateOf } from '../domain/cluster-lifecycle.js';
+import { timeWithSome } from '../domain/elastic.js';
 import type { CapacityTrust } from '../domain/trusted-capacity.js';
 import { LEASE_TIMES, type LeaseTimes } from '../ports.js';
 import { refuseSuperseded, superseded } from './fence.js';
@@ -135,7 +136,7 @@ export class SyncAgent {
          WHERE w.state = 'running' AND w.cancel_requested_at IS NOT NULL
            AND c.cluster_id = $1 AND c.incarnation = $2 AND c.state IN (${held})
        )
-       SELECT a.job_id, a.number, a.state, a.preempt_reason, j.kind, j.lab_id, j.suite_id, j.gpus, a.gpu_slot,
+       SELECT a.job_id, a.number, a.state, a.preempt_reason, j.kind, j.lab_id, j.suite_id, a.gpus, j.gpus AS gpus_most, a.gpu_slot,
          j.gpu_share_milli, j.gpu_type,
          j.gpu_memory_mib, j.max_seconds, j.checkpointable, j.cancel_requested_at IS NOT NULL AS cancelled,
          j.cancel_reason, (extract(epoch FROM a.offer_expires_at - clock_timestamp()) * 1000)::int AS expires_in_ms
@@ -211,7 +212,10 @@ interface CommandRow {
   kind: JobKind;
   lab_id: string | null;
   suite_id: string | null;
+  /** Those of the attempt. */
   gpus: number;
+  /** Those that the job asks for. */
+  gpus_most: number;
   gpu_slot: number | null;
   gpu_share_milli: number;
   gpu_type: string | null;
@@ -237,7 +241,7 @@ function offerOf(row: CommandRow): SyncAnswer['offers'][number] {
       ...(row.gpu_slot === null ? {} : { gpuShareMilli: row.gpu_share_milli }),
       ...(row.gpu_type === null ? {} : { gpuType: row.gpu_type }),
       ...(row.gpu_memory_mib === null ? {} : { gpuMemoryMiB: row.gpu_memory_mib }),
-      maxSeconds: row.max_seconds,
+      maxSeconds: Math.ceil(timeWithSome(row.max_seconds, row.gpus, row.gpus_most)),
       checkpoint: row.checkpointable,
     },
   };

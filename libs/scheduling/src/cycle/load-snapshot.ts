@@ -10,11 +10,14 @@ import type { GpuQuota, LoneShadow, RunningJob, Snapshot, SnapshotCluster } from
 import { canLeave, msOf, type SnapshotColumns, snapshotColumns } from '../postgres/snapshot-columns.js';
 import { withUse } from '../quotas/gpus-in-use.js';
 import { readNextShadows, readStartedShadows } from '../shadows/load-shadows.js';
+import { BoundJobs, type QuotasOfJobs } from './bound-jobs.js';
 import { loadWaiting, QueueMemory, waitingShapes } from './load-waiting.js';
 
 const live = liveStates.map((state) => `'${state}'`).join(', ');
 
 interface RunningRow extends SnapshotColumns {
+  /** Those of the attempt. */
+  held_gpus: number;
   cluster_id: string;
   job_id: string;
   number: number;
@@ -30,7 +33,7 @@ interface RunningRow extends SnapshotColumns {
 
 async function readRunning(tx: Tx): Promise<RunningRow[]> {
   return tx.rows<RunningRow>(
-    `SELECT a.cluster_id, a.job_id, a.number, a.gpu_slot, a.state, a.preempt_reason IS NOT NULL AS leaving,
+    `SELECT a.cluster_id, a.job_id, a.number, a.gpus AS held_gpus, a.gpu_slot, a.state, a.preempt_reason IS NOT NULL AS leaving,
        ${msOf('coalesce(a.running_at, a.offered_at)')} AS since_ms, ${snapshotColumns},
        s.job_id IS NOT NULL AS shadowed, s.cluster_id AS shadow_cluster_id,
        ${msOf('s.started_at')} AS shadow_started_ms, s.served_ms::float8 AS shadow_served_ms
@@ -44,13 +47,15 @@ async function readRunning(tx: Tx): Promise<RunningRow[]> {
 function occupied(
   clusters: readonly SnapshotCluster[],
   attempts: readonly RunningRow[],
+  quotasOf: QuotasOfJobs,
   nowMs: number,
 ): SnapshotCluster[] {
   const running = new Map<string, RunningJob[]>();
   for (const row of attempts) {
     const there = running.get(row.cluster_id);
-    if (there === undefined) running.set(row.cluster_id, [runningOf(row, nowMs)]);
-    else there.push(runningOf(row, nowMs));
+    const job = runningOf(row, quotasOf.get(row.job_id), nowMs);
+    if (there === undefined) running.set(row.cluster_id, [job]);
+    else there.push(job);
   }
   return clusters.map((cluster) => {
     const here = running.get(cluster.clusterId) ?? [];
@@ -60,13 +65,28 @@ function occupied(
   });
 }
 
-function runningOf(row: RunningRow, nowMs: number): RunningJob {
+/** Under which quotas of GPUs elastic jobs stand that could go on with more of them. */
+function quotasOfSmall(
+  tx: Tx,
+  attempts: readonly RunningRow[],
+  quotas: readonly GpuQuota[],
+): Promise<QuotasOfJobs> {
+  const small = attempts.filter(({ held_gpus, gpus }) => held_gpus < gpus);
+  return new BoundJobs().quotasOf(
+    tx,
+    small.map(({ job_id }) => ({ id: job_id })),
+    quotas,
+  );
+}
+
+function runningOf(row: RunningRow, quotas: readonly string[] | undefined, nowMs: number): RunningJob {
   return {
     jobId: row.job_id,
     attempt: row.number,
     kind: row.kind,
     owner: row.owner,
-    gpus: row.gpus,
+    gpus: row.held_gpus,
+    ...(row.gpus_min !== null && { gpusLeast: row.gpus_min, gpusMost: row.gpus }),
     gpuType: row.gpu_type,
     gpuMemoryMiB: row.gpu_memory_mib,
     maxSeconds: row.max_seconds,
@@ -79,6 +99,7 @@ function runningOf(row: RunningRow, nowMs: number): RunningJob {
     savedMs: nowMs,
     preemptible: canLeave(row) && row.state === 'running',
     leaving: row.leaving,
+    ...(quotas !== undefined && { quotas }),
     ...(row.shadowed && {
       shadow: {
         clusterId: row.shadow_cluster_id,
@@ -108,7 +129,7 @@ export async function loadSnapshot(
     waitingShapes(tx, memory.cursors),
   ]);
   const quotas = gpuQuotas.length === 0 ? [] : await withUse(tx, gpuQuotas);
-  const clusters = occupied(built, running, nowMs);
+  const clusters = occupied(built, running, await quotasOfSmall(tx, running, quotas), nowMs);
   const owed = started.filter(({ totalMs }) => totalMs === null);
   const [next, heads] = await Promise.all([
     readNextShadows(tx, clusters, started, nowMs),

@@ -3,7 +3,13 @@ import { wholeGpuMilli } from '../domain/gpu-share.js';
 import { GpuRoom } from '../domain/quota.js';
 import { gpusOfShape, headsOf, markOf, type WaitingShape } from '../domain/shape.js';
 import type { GpuQuota, SnapshotCluster, SnapshotShadow, WaitingJob } from '../domain/snapshot.js';
-import { canLeave, msOf, type SnapshotColumns, snapshotColumns } from '../postgres/snapshot-columns.js';
+import {
+  canLeave,
+  gpuRangeOf,
+  msOf,
+  type SnapshotColumns,
+  snapshotColumns,
+} from '../postgres/snapshot-columns.js';
 import { BoundJobs, isMisplaced, type ShapeOfOwner } from './bound-jobs.js';
 
 /** Shapes looked at in one decision, shared among the owners; what is beyond has its turn in the next decisions. */
@@ -118,6 +124,7 @@ export async function loadWaiting(
       retryAtMs: row.retry_ms,
       avoid: [],
     };
+    if (row.gpus_min !== null) Object.assign(head, gpuRangeOf(row));
     if (row.gpu_share_milli < wholeGpuMilli) head.gpuShareMilli = row.gpu_share_milli;
     return head;
   });

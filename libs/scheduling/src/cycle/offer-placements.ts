@@ -30,8 +30,8 @@ export async function offerPlacements(
   const granted = await withinQuotas(tx, placements);
   const offered = await tx.rows<OfferedRow>(
     `WITH wish AS (
-       SELECT w.job_id, w.cluster_id, w.gpu_slot
-       FROM unnest($1::text[], $2::text[], $4::int[]) AS w (job_id, cluster_id, gpu_slot)
+       SELECT w.job_id, w.cluster_id, w.gpu_slot, w.gpus
+       FROM unnest($1::text[], $2::text[], $4::int[], $5::int[]) AS w (job_id, cluster_id, gpu_slot, gpus)
        JOIN scheduling.cluster c ON c.id = w.cluster_id AND c.state = 'active'
      ), locked AS MATERIALIZED (
        SELECT id FROM scheduling.job
@@ -43,7 +43,7 @@ export async function offerPlacements(
        SET state = 'running', attempts = attempts + 1, updated_at = now(), retry_at = NULL
        FROM locked l JOIN wish w ON w.job_id = l.id
        WHERE j.id = l.id AND j.state = 'queued' AND j.cancel_requested_at IS NULL
-       RETURNING j.id, j.attempts, j.gpus, j.gpu_share_milli, j.owner, j.resumable_step, w.cluster_id, w.gpu_slot
+       RETURNING j.id, j.attempts, coalesce(w.gpus, j.gpus) AS gpus, j.gpu_share_milli, j.owner, j.resumable_step, w.cluster_id, w.gpu_slot
      )
      INSERT INTO scheduling.attempt (job_id, number, cluster_id, gpus, gpu_share_milli, gpu_slot, owner,
        offer_expires_at, resumed_from_step)
@@ -55,6 +55,7 @@ export async function offerPlacements(
       granted.map((p) => p.clusterId),
       offerTtlMs,
       granted.map((p) => p.gpuSlot ?? null),
+      granted.map((p) => p.gpus ?? null),
     ],
   );
   // What stands under a quota of GPUs has its place in the schedule of its lab from when it starts.
@@ -96,9 +97,10 @@ async function withinQuotas(tx: Tx, placements: readonly Placement[]): Promise<r
   );
   const gpusOf = new Map(waiting.map(({ id, gpus }) => [id, gpus]));
   const room = new GpuRoom(await lockGpuQuotas(tx, [...keys]));
-  return placements.filter(({ jobId, quotas = [] }) => {
+  return placements.filter((placement) => {
+    const { jobId, quotas = [] } = placement;
     const gpus = gpusOf.get(jobId);
-    return gpus !== undefined && room.take(quotas, gpus);
+    return gpus !== undefined && room.take(quotas, placement.gpus ?? gpus);
   });
 }
 

@@ -3,6 +3,8 @@ import type { NodeShare } from './snapshot.js';
 export interface Placement {
   readonly jobId: string;
   readonly clusterId: string;
+  /** With how many of the GPUs that it asks for, for an elastic job; absent: with all. */
+  readonly gpus?: number;
   /** Keys of the quotas of GPUs under which the job stands; absent: none. */
   readonly quotas?: readonly string[];
   /** Which of the cluster's shared GPUs, for a job that asks for a part of one: the same number is the same GPU. */

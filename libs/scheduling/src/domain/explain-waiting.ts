@@ -87,7 +87,7 @@ function freeFor(job: WaitingJob, { free, shared }: ClusterNow): number {
 /** What a job has had decides its turn: said as soon as it matters. */
 function hadSoFar(job: JobNow): string {
   if (job.level === 0) return '';
-  const gpuHours = (job.servedMs * job.shape.request.gpus) / 3_600_000;
+  const gpuHours = (job.servedMs * job.gpusMost) / 3_600_000;
   return `; it has had ${gpuHours.toFixed(1)} GPU-hours, and jobs that have had less go first`;
 }
 
@@ -152,7 +152,8 @@ function reasonOf(
   verdicts: readonly Verdict[],
   hadRoom: boolean,
 ): Reason {
-  const { gpus, gpuShareMilli = wholeGpuMilli } = job.shape.request;
+  const { gpus, gpusMost = gpus, gpuShareMilli = wholeGpuMilli } = job.shape.request;
+  const orFewer = gpusMost > gpus ? `, of the ${gpusMost} that it asks for,` : '';
   const isShared = gpuShareMilli < wholeGpuMilli;
   if (job.retryAtMs !== null && job.retryAtMs > nowMs) {
     return {
@@ -200,8 +201,8 @@ function reasonOf(
   if (codes.has('capacity')) {
     return {
       code: 'capacity',
-      detail: `No cluster that may run it has ${gpus} GPUs free${hadSoFar(job)}`,
-      change: `It starts when ${gpus} GPUs in one cluster become free and nobody with a better claim wants them`,
+      detail: `No cluster that may run it has ${gpusSaid(gpus)}${orFewer} free${hadSoFar(job)}`,
+      change: `It starts when ${gpusSaid(gpus)} in one cluster ${gpus === 1 ? 'becomes' : 'become'} free and nobody with a better claim wants ${gpus === 1 ? 'it' : 'them'}`,
     };
   }
   if (codes.has('retry-later')) {

@@ -1,3 +1,4 @@
+import { isElastic, timeWithSome } from './elastic.js';
 import { leastShareMilli, shareInWords, sharesGpu, wholeGpuMilli } from './gpu-share.js';
 import { consortium, type JobRequest, type SnapshotCluster } from './snapshot.js';
 
@@ -49,8 +50,13 @@ function refusal(cluster: SnapshotCluster, job: JobRequest): string | null {
     return 'its policy takes no jobs of this lab';
   if (policy.gpusPerJobMax !== null && job.gpus > policy.gpusPerJobMax)
     return `its policy takes jobs of up to ${policy.gpusPerJobMax} GPUs`;
-  if (policy.secondsPerJobMax !== null && job.maxSeconds > policy.secondsPerJobMax)
-    return `its policy takes jobs of up to ${policy.secondsPerJobMax} s`;
+  const seconds = timeWithSome(job.maxSeconds, job.gpus, job.gpusMost ?? job.gpus);
+  if (policy.secondsPerJobMax !== null && seconds > policy.secondsPerJobMax) {
+    const says = `its policy takes jobs of up to ${policy.secondsPerJobMax} s`;
+    return isElastic(job)
+      ? `${says}, with ${job.gpus} GPU${job.gpus === 1 ? '' : 's'} the job may take ${seconds} s`
+      : says;
+  }
   return null;
 }
 

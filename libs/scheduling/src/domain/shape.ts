@@ -1,3 +1,4 @@
+import { isElastic } from './elastic.js';
 import { gpusCounted, sharesGpu, wholeGpuMilli } from './gpu-share.js';
 import { beamtime } from './policy.js';
 import type { JobRequest } from './snapshot.js';
@@ -10,17 +11,21 @@ const stepsPerDoubling = 4;
  * for the same reasons, so a decision needs to see only the first few of each. The time bound goes in by size classes,
  * since people write any number of seconds. What it has had goes in as the policy's level, so that those who have had
  * much, and were asked to leave, never hide those who have had nothing. A part of a GPU goes in as it was asked for.
+ *
+ * @param secondsUsed with all its GPUs, see `timeWithAll`
  */
 export function shapeOf(job: Omit<JobRequest, 'owner'>, secondsUsed = 0): string {
   const { kind, gpus, gpuType, gpuMemoryMiB, maxSeconds } = job;
   const timeClass = Math.ceil(stepsPerDoubling * Math.log2(Math.max(1, maxSeconds)));
-  const level = beamtime.levelsGpuSeconds.filter((bound) => secondsUsed * gpusCounted(job) >= bound).length;
+  const most = gpusCounted({ ...job, gpus: job.gpusMost ?? gpus });
+  const level = beamtime.levelsGpuSeconds.filter((bound) => secondsUsed * most >= bound).length;
   const words = [kind, gpus, gpuType ?? '', gpuMemoryMiB ?? '', timeClass];
+  if (isElastic(job)) words.push(`to ${job.gpusMost}`);
   if (sharesGpu(job)) words.push(`${shareWord}${job.gpuShareMilli}`);
   return (level === 0 ? words : [...words, `level ${level}`]).join('/');
 }
 
-/** GPUs of the jobs of a shape: its second word. */
+/** GPUs of the jobs of a shape, of elastic ones the fewest: its second word. */
 export function gpusOfShape(shape: string): number {
   return Number(shape.split('/', 2)[1]);
 }

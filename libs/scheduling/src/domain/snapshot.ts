@@ -63,9 +63,13 @@ export interface SnapshotCluster {
 export interface JobRequest {
   readonly kind: JobKind;
   readonly owner: Owner;
+  /** Of an elastic job the fewest that it runs with; of a running one those that it has. */
   readonly gpus: number;
+  /** An elastic job runs with up to so many, see `sizesOf`; absent: with exactly `gpus`. */
+  readonly gpusMost?: number;
   readonly gpuType: string | null;
   readonly gpuMemoryMiB: number | null;
+  /** With all its GPUs, as all that a job has had: see `timeWithAll`. */
   readonly maxSeconds: number;
   /** How much of each of its GPUs, in thousandths; absent: whole ones. Only a job of one GPU may share it. */
   readonly gpuShareMilli?: number;
@@ -99,6 +103,8 @@ export interface LoneShadow extends SnapshotShadow {
   readonly jobId: string;
   readonly owner: Owner;
   readonly gpus: number;
+  /** Of an elastic job: how many it asks for. */
+  readonly gpusMost?: number;
   readonly submittedMs: number;
   /** What it really took, ms; null while it has not ended. */
   readonly totalMs: number | null;
@@ -124,6 +130,10 @@ export interface RunningJob extends JobRequest {
   readonly shadow?: SnapshotShadow;
   /** Number of the shared GPU of its cluster that it has a part of; absent: it has its GPUs to itself. */
   readonly gpuSlot?: number;
+  /** Of an elastic job: the fewest GPUs that it runs with. */
+  readonly gpusLeast?: number;
+  /** Keys of the snapshot's quotas under which an elastic job could go on with more GPUs; absent: none. */
+  readonly quotas?: readonly string[];
   /** Where it runs, where that is known. */
   readonly on?: readonly NodeShare[];
 }

@@ -26,7 +26,7 @@ export async function unblock(
   }>(
     `UPDATE scheduling.job j SET blocked_by = j.blocked_by - e.n, queued_at = now(), updated_at = now()
      FROM unnest($1::text[], $2::int[]) AS e (id, n) WHERE j.id = e.id AND j.state = 'queued'
-     RETURNING j.id AS "jobId", j.kind, j.owner, j.gpus, j.shape, j.blocked_by`,
+     RETURNING j.id AS "jobId", j.kind, j.owner, coalesce(j.gpus_min, j.gpus) AS gpus, j.shape, j.blocked_by`,
     [jobs.map(({ jobId }) => jobId), jobs.map(({ n }) => n)],
   );
   const free = rows.filter((row) => row.blocked_by === 0);

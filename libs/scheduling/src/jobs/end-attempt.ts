@@ -3,6 +3,7 @@ import type { Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
 import { type AfterAttempt, afterAttempt } from '../domain/after-attempt.js';
 import { attemptLifecycle, type EndedAttempt } from '../domain/attempt-lifecycle.js';
+import { timeWithAll } from '../domain/elastic.js';
 import { gpuSecondsOf, usageHalfLifeMs } from '../domain/gpu-seconds.js';
 import { jobLifecycle } from '../domain/job-lifecycle.js';
 import { leavingCost } from '../domain/leaving-cost.js';
@@ -17,6 +18,7 @@ import {
   type HistoryEntry,
   type JobRecord,
 } from '../postgres/job-records.js';
+import { gpuRangeOf } from '../postgres/snapshot-columns.js';
 
 export interface AttemptOutcome {
   readonly state: EndedAttempt;
@@ -36,6 +38,7 @@ export interface AttemptEnd {
 
 /** What one end comes to, before it is written. */
 interface Closed extends AttemptEnd {
+  /** Of the time bound: as with all the GPUs that the job asks for. */
   readonly seconds: number;
   readonly gpuSeconds: number;
   readonly failures: number;
@@ -203,7 +206,8 @@ async function measure(tx: Tx, ends: readonly AttemptEnd[]): Promise<Closed[]> {
     invariant(moves.includes(outcome.state), `attempt ${attempt.state} → ${outcome.state}`);
     const times = ran.get(attemptKey({ jobId: job.id, attempt: attempt.number }));
     const runningMs = (outcome.state === 'lost' ? times?.to_heard : times?.to_now) ?? 0;
-    const seconds = Math.ceil(Math.max(0, runningMs) / 1000);
+    const ranSeconds = Math.ceil(Math.max(0, runningMs) / 1000);
+    const seconds = Math.ceil(timeWithAll(ranSeconds, attempt.gpus, job.gpus));
     const failures = job.failures + (outcome.state === 'failed' || outcome.state === 'lost' ? 1 : 0);
     const next = afterAttempt(outcome.state, outcome.reason, {
       cancelRequested: job.cancel_requested_at !== null,
@@ -268,7 +272,7 @@ function moveJobs(tx: Tx, closed: readonly Closed[]): Promise<EndedRow[]> {
         shapeOf(
           {
             kind: job.kind,
-            gpus: job.gpus,
+            ...gpuRangeOf(job),
             gpuShareMilli: job.gpu_share_milli,
             gpuType: job.gpu_type,
             gpuMemoryMiB: job.gpu_memory_mib,

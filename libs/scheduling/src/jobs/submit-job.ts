@@ -20,6 +20,7 @@ import { follow, lockFollowed } from '../follow/lock-followed.js';
 import { GroupCommit } from '../group-commit.js';
 import { GPU_ACCOUNTS, type GpuAccounts } from '../ports.js';
 import { appendHistoryAll } from '../postgres/job-records.js';
+import { gpuRangeOf } from '../postgres/snapshot-columns.js';
 import { lockQuotas } from '../quotas/read-quotas.js';
 import { enterShadows } from '../shadows/enter-shadows.js';
 import { QueueLimit } from './queue-depth.js';
@@ -156,9 +157,10 @@ export class SubmitJob {
         answers.push(err(justTrained()));
         continue;
       }
-      const exceeded = quotas.exceededBy(job, job.resources.gpus);
+      const leastGpus = requestOf(job).gpus;
+      const exceeded = quotas.exceededBy(job, leastGpus);
       if (exceeded !== undefined) {
-        answers.push(err(quotaExceeded(exceeded, job.resources.gpus)));
+        answers.push(err(quotaExceeded(exceeded, leastGpus)));
         continue;
       }
       const { gpus, maxSeconds, gpuShareMilli } = job.resources;
@@ -250,12 +252,17 @@ function requestOf(job: JobSubmission): JobRequest {
   return {
     kind: job.kind,
     owner: ownerOf(job),
-    gpus: job.resources.gpus,
+    ...gpuRangeOf({ gpus: job.resources.gpus, gpus_min: leastGpusOf(job.resources) }),
     gpuType: job.resources.gpuType ?? null,
     gpuMemoryMiB: job.resources.gpuMemoryMiB ?? null,
     maxSeconds: job.resources.maxSeconds,
     ...(job.resources.gpuShareMilli === undefined ? {} : { gpuShareMilli: job.resources.gpuShareMilli }),
   };
+}
+
+/** Null where it asks for exactly so many. */
+function leastGpusOf({ gpus, gpusMin = gpus }: JobResources): number | null {
+  return gpusMin < gpus ? gpusMin : null;
 }
 
 /**
@@ -319,7 +326,8 @@ async function insertJobs(tx: Tx, submissions: readonly Accepted[]): Promise<voi
       study_id: job.studyId,
       runner: job.runner,
       inputs: job.inputs,
-      gpus: request.gpus,
+      gpus: job.resources.gpus,
+      gpus_min: leastGpusOf(job.resources),
       gpu_share_milli: request.gpuShareMilli ?? wholeGpuMilli,
       gpu_type: request.gpuType,
       gpu_memory_mib: request.gpuMemoryMiB,
@@ -356,7 +364,10 @@ async function insertJobs(tx: Tx, submissions: readonly Accepted[]): Promise<voi
     tx,
     rows
       .filter((row) => row.blocked_by === 0)
-      .map(({ id, kind, owner, gpus, shape }) => ({ jobId: id, kind, owner, gpus, shape })),
+      .map(({ id, kind, owner, gpus, gpus_min, shape }) => ({
+        ...{ jobId: id, kind, owner, shape },
+        gpus: gpus_min ?? gpus,
+      })),
   );
   await appendHistoryAll(
     tx,
@@ -384,6 +395,7 @@ const insertedColumns = [
   ['runner', 'jsonb'],
   ['inputs', 'jsonb'],
   ['gpus', 'int'],
+  ['gpus_min', 'int'],
   ['gpu_share_milli', 'int'],
   ['gpu_type', 'text'],
   ['gpu_memory_mib', 'int'],

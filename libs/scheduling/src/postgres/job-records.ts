@@ -26,6 +26,8 @@ export interface JobRecord {
   model_id: string | null;
   study_id: string | null;
   gpus: number;
+  /** The fewest that it runs with; null: exactly `gpus`. */
+  gpus_min: number | null;
   /** 1000: its GPUs are its own. */
   gpu_share_milli: number;
   gpu_type: string | null;
@@ -65,7 +67,7 @@ export interface JobRecord {
   updated_at: Date;
 }
 
-export const jobColumns = `id, kind, name, state, reason, owner, lab_id, suite_id, model_id, study_id, gpus, gpu_share_milli, gpu_type,
+export const jobColumns = `id, kind, name, state, reason, owner, lab_id, suite_id, model_id, study_id, gpus, gpus_min, gpu_share_milli, gpu_type,
   gpu_memory_mib, max_seconds, checkpointable, priority, attempt_limit, attempts, failures, retry_at, blocked_by,
   followers, deadline, replica, leaving_at, account,
   gpu_seconds_held, gpu_seconds_used, seconds_used, cancel_requested_at, cancel_reason, cancel_actor, resumable,
@@ -78,6 +80,7 @@ export interface AttemptRecord {
   cluster_id: string;
   incarnation: number | null;
   state: AttemptState;
+  /** Those that it has: of an elastic job maybe fewer than the job asks for. */
   gpus: number;
   gpu_share_milli: number;
   /** Number of the shared GPU that it has a part of. */

@@ -4,6 +4,7 @@ import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm
 @Check('job_state_known', `state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')`)
 @Check('job_blocked_by_count', 'blocked_by >= 0')
 @Check('job_share_of_one_gpu', 'gpu_share_milli = 1000 OR (gpu_share_milli BETWEEN 1 AND 999 AND gpus = 1)')
+@Check('job_elastic', 'gpus_min IS NULL OR (gpus_min BETWEEN 1 AND gpus - 1 AND gpu_share_milli = 1000)')
 @Check('job_unplanned_is_blocked', 'unplanned IS NULL OR blocked_by > 0')
 @Index('job_request_key', ['requestKey'], { unique: true })
 @Index('job_waiting', ['owner', 'shape', 'priority', 'submittedAt', 'id'], {
@@ -47,6 +48,8 @@ export class JobRow {
   @Column({ type: 'jsonb' }) runner!: unknown;
   @Column({ type: 'jsonb' }) inputs!: unknown;
   @Column({ type: 'int' }) gpus!: number;
+  /** Null, or the fewest GPUs that it runs with. */
+  @Column({ type: 'int', name: 'gpus_min', nullable: true }) gpusMin!: number | null;
   @Column({ type: 'int', name: 'gpu_share_milli', default: 1000 }) gpuShareMilli!: number;
   @Column({ type: 'text', name: 'gpu_type', nullable: true }) gpuType!: string | null;
   @Column({ type: 'int', name: 'gpu_memory_mib', nullable: true }) gpuMemoryMiB!: number | null;

@@ -11,6 +11,7 @@ import {
 } from './cluster.row.js';
 import { deepQueueMigrations } from './deep-queue-migrations.js';
 import { dependencyMigrations } from './dependency-migrations.js';
+import { elasticMigrations } from './elastic-migrations.js';
 import { gpuShareMigrations } from './gpu-share-migrations.js';
 import { ArtifactRow, CheckpointRow, DependencyRow, EvaluationRow, JobRow, ShadowRow } from './job.row.js';
 import { localityMigrations } from './locality-migrations.js';
@@ -319,5 +320,6 @@ export const schedulingSchema: ContextSchema = {
     ...replicaMigrations,
     ...localityMigrations,
     ...gpuShareMigrations,
+    ...elasticMigrations,
   ],
 };

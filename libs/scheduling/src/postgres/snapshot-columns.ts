@@ -1,3 +1,4 @@
+import type { GpuRange } from '../domain/elastic.js';
 import type { JobKind } from '../domain/snapshot.js';
 
 /** What a decision reads of a job, whether it waits or runs. Times come as numbers: parsing dates costs more than them. */
@@ -5,6 +6,8 @@ export interface SnapshotColumns {
   kind: JobKind;
   owner: string;
   gpus: number;
+  /** The fewest that it runs with; null: exactly `gpus`. */
+  gpus_min: number | null;
   gpu_share_milli: number;
   gpu_type: string | null;
   gpu_memory_mib: number | null;
@@ -19,8 +22,13 @@ export interface SnapshotColumns {
 export const msOf = (time: string): string => `date_part('epoch', ${time}) * 1000`;
 
 /** `SnapshotColumns` of the job `j`. */
-export const snapshotColumns = `j.kind, j.owner, j.gpus, j.gpu_share_milli, j.gpu_type, j.gpu_memory_mib, j.max_seconds, j.checkpointable,
+export const snapshotColumns = `j.kind, j.owner, j.gpus, j.gpus_min, j.gpu_share_milli, j.gpu_type, j.gpu_memory_mib, j.max_seconds, j.checkpointable,
   j.priority, ${msOf('j.submitted_at')} AS submitted_ms, j.seconds_used`;
+
+/** The GPUs of a job as decisions see them. */
+export function gpuRangeOf({ gpus, gpus_min }: Pick<SnapshotColumns, 'gpus' | 'gpus_min'>): GpuRange {
+  return gpus_min === null ? { gpus } : { gpus: gpus_min, gpusMost: gpus };
+}
 
 /** Whether a job can save its state and leave. */
 export function canLeave(row: Pick<SnapshotColumns, 'checkpointable' | 'kind'>): boolean {

@@ -93,6 +93,7 @@ export class JobViews {
     );
     return rows.map((row) => ({
       attempt: row.number,
+      gpus: row.gpus,
       clusterId: row.cluster_id,
       clusterName: row.cluster_name,
       state: row.state,
@@ -209,6 +210,7 @@ function jobView(row: JobWithAttempt): JobView {
     studyId: row.study_id,
     resources: {
       gpus: row.gpus,
+      ...(row.gpus_min === null ? {} : { gpusMin: row.gpus_min }),
       ...(row.gpu_share_milli === wholeGpuMilli ? {} : { gpuShareMilli: row.gpu_share_milli }),
       ...(row.gpu_type === null ? {} : { gpuType: row.gpu_type }),
       ...(row.gpu_memory_mib === null ? {} : { gpuMemoryMiB: row.gpu_memory_mib }),

@@ -13,6 +13,7 @@ export async function enterShadows(
     readonly jobId: string;
     readonly kind: JobKind;
     readonly owner: Owner;
+    /** The fewest that it runs with: its lab alone could have begun it as soon as it had these. */
     readonly gpus: number;
     readonly shape: string;
   }[],
@@ -35,7 +36,7 @@ export async function enterKnown(tx: Tx, jobIds: readonly string[]): Promise<voi
   if (jobIds.length === 0) return;
   await tx.rows(
     `INSERT INTO scheduling.shadow (job_id, owner, gpus, submitted_at)
-     SELECT j.id, j.owner, j.gpus, j.submitted_at FROM scheduling.job j
+     SELECT j.id, j.owner, coalesce(j.gpus_min, j.gpus), j.submitted_at FROM scheduling.job j
      WHERE j.id = ANY ($1) AND j.state IN ('queued', 'running') AND j.owner <> $2 AND j.kind <> 'serve'
        AND EXISTS (SELECT 1 FROM scheduling.cluster c WHERE c.lab_id = j.owner AND c.state <> 'retired')
      ON CONFLICT (job_id) DO NOTHING`,

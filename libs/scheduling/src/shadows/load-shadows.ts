@@ -1,4 +1,5 @@
 import type { Tx } from '@beamtime/platform';
+import { timeWithSome } from '../domain/elastic.js';
 import { siloLookAhead } from '../domain/shares/shadow-silo.js';
 import type { LoneShadow, SnapshotCluster } from '../domain/snapshot.js';
 import { msOf } from '../postgres/snapshot-columns.js';
@@ -55,8 +56,10 @@ function ownersWithoutRoom(
   for (const { labId, state, capacity } of clusters) {
     if (state !== 'retired') free.set(labId, (free.get(labId) ?? 0) + (capacity?.gpus ?? 0));
   }
-  for (const { owner, gpus, startedMs, servedMs, totalMs } of started) {
-    const endsMs = totalMs === null ? Number.POSITIVE_INFINITY : (startedMs ?? nowMs) + totalMs - servedMs;
+  for (const { owner, gpus, gpusMost = gpus, startedMs, servedMs, totalMs } of started) {
+    const lackingMs =
+      totalMs === null ? Number.POSITIVE_INFINITY : timeWithSome(totalMs - servedMs, gpus, gpusMost);
+    const endsMs = (startedMs ?? nowMs) + lackingMs;
     if (endsMs > nowMs) free.set(owner, (free.get(owner) ?? 0) - gpus);
   }
   return [...free].filter(([, gpus]) => gpus <= 0).map(([owner]) => owner);
@@ -71,6 +74,7 @@ async function readShadows(
     job_id: string;
     owner: string;
     gpus: number;
+    gpus_most: number;
     submitted_ms: number;
     cluster_id: string | null;
     started_ms: number | null;
@@ -79,7 +83,7 @@ async function readShadows(
     seconds_used: number;
   }>(
     `SELECT s.job_id, s.owner, s.gpus, ${msOf('s.submitted_at')} AS submitted_ms, s.cluster_id,
-       ${msOf('s.started_at')} AS started_ms, s.served_ms::float8 AS served_ms, j.state, j.seconds_used
+       ${msOf('s.started_at')} AS started_ms, s.served_ms::float8 AS served_ms, j.gpus AS gpus_most, j.state, j.seconds_used
      FROM (${which}) s JOIN scheduling.job j ON j.id = s.job_id`,
     parameters,
   );
@@ -87,6 +91,7 @@ async function readShadows(
     jobId: row.job_id,
     owner: row.owner,
     gpus: row.gpus,
+    ...(row.gpus < row.gpus_most && { gpusMost: row.gpus_most }),
     submittedMs: row.submitted_ms,
     clusterId: row.cluster_id,
     startedMs: row.started_ms,

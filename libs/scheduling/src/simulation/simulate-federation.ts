@@ -163,6 +163,7 @@ class World {
       index,
       shape,
       gpus,
+      gpusMost: gpus,
       shareMilli: 1000,
       slot: null,
       ownerNow: this.situation.ownerOf(owner),
@@ -200,7 +201,7 @@ class World {
       endsMs: null,
       real: null,
     };
-    this.situation.shadow(job, { jobId, gpus, queuedMs: submitMs, ...nowhere }, nowMs);
+    this.situation.shadow(job, { jobId, gpus, gpusMost: gpus, queuedMs: submitMs, ...nowhere }, nowMs);
   }
 
   /** Decides until nobody is asked to leave any more; who is asked leaves at once. */

@@ -4,6 +4,7 @@ import {
   commandRoot,
   commandTemplate,
   type FileEntry,
+  isHalving,
   type JobResources,
   partsOfSpaceUrl,
   schedulingLimits,
@@ -93,10 +94,16 @@ export function wishesOf(task: TesTaskRequest, faults: TaskFault[]): TaskWishes 
     const message = gpus === 1 ? 'in steps of 10' : 'only a task of one GPU can have a part of it';
     faults.push({ path: 'body.resources.backend_parameters.beamtime_gpu_share_milli', message });
   }
+  const gpusMin = whole('beamtime_gpus_min', 1, gpus, gpus);
+  if (!isHalving(gpus, gpusMin)) {
+    const message = `beamtime_gpus, which is ${gpus}, halved once or several times, not ${gpusMin}`;
+    faults.push({ path: 'body.resources.backend_parameters.beamtime_gpus_min', message });
+  }
   return {
     lab: given.get('beamtime_lab')?.trim() || null,
     resources: {
       gpus,
+      ...(gpusMin === gpus ? {} : { gpusMin }),
       ...(share === wholeGpuMilli ? {} : { gpuShareMilli: share }),
       ...(gpuType === undefined || gpuType === '' ? {} : { gpuType: gpuType.slice(0, 60) }),
       ...(memory === 0 ? {} : { gpuMemoryMiB: memory }),

@@ -1,9 +1,11 @@
 import type { Decisions, Placement, ShadowMove } from '../decisions.js';
+import { timeWithAll } from '../elastic.js';
 import { wholeGpuMilli } from '../gpu-share.js';
 import type { SharesPolicy } from '../policy.js';
 import { GpuRoom } from '../quota.js';
 import type { JobRequest, RunningJob, Snapshot, SnapshotShadow, WaitingJob } from '../snapshot.js';
 import { type Moves, moveByShares } from './move-by-shares.js';
+import { shadowServedMs } from './shadow-silo.js';
 import { Situation } from './situation.js';
 import type { JobNow, ShadowJob } from './state.js';
 
@@ -30,12 +32,10 @@ export function decideIn(
     moves,
     decisions: {
       place: moves.start.map(placementOf),
-      preempt: moves.leave.map(({ job, forJob, owed }) => ({
-        jobId: job.jobId,
-        attempt: job.attempt,
-        reason: owed
-          ? `its GPUs belong to the lab of ${forJob.jobId}, which would be running there by now`
-          : `its GPUs are for ${forJob.jobId}, which has had less GPU time so far`,
+      preempt: moves.leave.map((leave) => ({
+        jobId: leave.job.jobId,
+        attempt: leave.job.attempt,
+        reason: whyItLeaves(leave),
       })),
       move: [],
       shadow: scene.shadowMoves(),
@@ -43,11 +43,23 @@ export function decideIn(
   };
 }
 
-function placementOf({ jobId, cluster, slot, shape: { caps } }: JobNow): Placement {
+function whyItLeaves({ job, why, forJob }: Moves['leave'][number]): string {
+  switch (why) {
+    case 'owed':
+      return `its GPUs belong to the lab of ${forJob.jobId}, which would be running there by now`;
+    case 'level':
+      return `its GPUs are for ${forJob.jobId}, which has had less GPU time so far`;
+    case 'growth':
+      return `it has ${job.gpus} of the ${job.gpusMost} GPUs that it asks for, and as many more are free: it goes on with them`;
+  }
+}
+
+function placementOf({ jobId, cluster, slot, gpus, gpusMost, shape: { caps } }: JobNow): Placement {
   return {
     jobId,
     clusterId: cluster?.info.clusterId ?? '',
     ...(slot !== null && { gpuSlot: slot }),
+    ...(gpus < gpusMost && { gpus }),
     ...(caps.length > 0 && { quotas: caps.map(({ key }) => key) }),
   };
 }
@@ -150,20 +162,25 @@ export class Scene {
   private holdBack(shadow: ShadowJob): void {
     const { jobId, startedMs, servedMs } = shadow;
     if (startedMs !== null) {
-      const had = servedMs + Math.max(0, this.nowMs - startedMs);
+      const had = shadowServedMs(shadow, this.nowMs);
       this.stopped.push({ jobId, ended: false, clusterId: null, startedMs: null, servedMs: had });
     } else if (servedMs === 0 && !this.entering.has(shadow)) this.homeless.push(jobId);
   }
 
   private jobOf(from: WaitingJob | RunningJob): JobNow {
     const runs = 'attempt' in from;
-    const shape = this.situation.shapeOf(from, runs ? [] : from.quotas);
+    const isElastic = runs && from.gpusLeast !== undefined;
+    const shape = this.situation.shapeOf(
+      isElastic ? { ...from, gpus: from.gpusLeast ?? from.gpus } : from,
+      from.quotas,
+    );
     const shareMilli = from.gpuShareMilli ?? wholeGpuMilli;
     const job: JobNow = {
       jobId: from.jobId,
       index: this.jobs.size,
       shape,
-      gpus: shape.request.gpus,
+      gpus: from.gpus,
+      gpusMost: from.gpusMost ?? from.gpus,
       shareMilli,
       slot: runs && shareMilli < wholeGpuMilli ? (from.gpuSlot ?? null) : null,
       ownerNow: this.situation.ownerOf(from.owner),
@@ -196,7 +213,7 @@ export class Scene {
 
   private shadowJob(
     jobId: string,
-    { gpus, owner }: Pick<JobRequest, 'gpus' | 'owner'>,
+    { gpus, gpusMost = gpus, owner }: Pick<JobRequest, 'gpus' | 'gpusMost' | 'owner'>,
     submittedMs: number,
     at: SnapshotShadow,
     totalMs: number | null,
@@ -204,13 +221,14 @@ export class Scene {
     const isThere =
       at.clusterId !== null && this.situation.shadows.has(this.situation.ownerOf(owner), at.clusterId);
     const startedMs = isThere ? at.startedMs : null;
+    // A cluster that is no more: what it had there it had.
+    const hadMs = isThere || at.startedMs === null ? 0 : Math.max(0, this.nowMs - at.startedMs);
     return {
       jobId,
       gpus,
+      gpusMost,
       queuedMs: submittedMs,
-      // A cluster that is no more: what it had there it had.
-      servedMs:
-        at.servedMs + (!isThere && at.startedMs !== null ? Math.max(0, this.nowMs - at.startedMs) : 0),
+      servedMs: at.servedMs + timeWithAll(hadMs, gpus, gpusMost),
       startedMs,
       totalMs,
       endsMs: null,

@@ -1,12 +1,14 @@
+import { sizesOf } from '../elastic.js';
 import { wholeGpuMilli } from '../gpu-share.js';
 import { Nearness } from './nearness.js';
 import { OwnerTurns } from './owner-turns.js';
-import { isCapped, keepRoom, takeRoom } from './quota-room.js';
+import { isCapped, keepRoom, lacksRoom, takeRoom } from './quota-room.js';
 import type { MayAsk } from './running-jobs.js';
 import { debtMsOf } from './shadows.js';
 import { SharePacking } from './share-packing.js';
 import type { Situation } from './situation.js';
 import {
+  attemptMsMost,
   type ClusterNow,
   hasBetterClaim,
   isEarlier,
@@ -18,7 +20,15 @@ import type { WaitingLevel } from './waiting-level.js';
 
 export interface Moves {
   readonly start: readonly JobNow[];
-  readonly leave: readonly { readonly job: JobNow; readonly forJob: JobNow; readonly owed: boolean }[];
+  readonly leave: readonly Leave[];
+}
+
+/** A job that is asked to leave. */
+interface Leave {
+  readonly job: JobNow;
+  /** `growth`: for itself. */
+  readonly forJob: JobNow;
+  readonly why: 'owed' | 'level' | 'growth';
 }
 
 /** Clusters whose victims are compared before one is chosen: enough to find cheap ones among many clusters. */
@@ -38,6 +48,10 @@ const everyLevel = -1;
  *
  * A job that wants a part of a GPU goes onto one that is shared already, and onto a free one only where none has room.
  *
+ * An elastic job starts with all the GPUs that it asks for where it can have them, else with half of them, and so on;
+ * nobody leaves so that it can have more than it needs. Where GPUs are left over after all turns, one that has too few
+ * leaves to go on with twice as many.
+ *
  * What is asked to leave takes time to go. Its GPUs are kept for whom it leaves, by the order of turns alone: the next
  * decision comes to the same job first.
  */
@@ -47,7 +61,7 @@ export function moveByShares(situation: Situation, nowMs: number, seed: number):
 
 class Turn {
   private readonly starts: JobNow[] = [];
-  private readonly leaves: { job: JobNow; forJob: JobNow; owed: boolean }[] = [];
+  private readonly leaves: Leave[] = [];
   /** The fewest GPUs that could not be had, by the clusters in reach. */
   private readonly failed = new Map<number, number>();
   private readonly packing: SharePacking;
@@ -73,6 +87,7 @@ class Turn {
     for (let level = 0; level < now.levels; level++) {
       if ((now.waiting[level]?.owners.size ?? 0) > 0 && this.hasRoomAt(level)) this.serveLevel(level);
     }
+    if (now.small.size > 0 && now.policy.preempt) this.grow();
     return { start: this.starts, leave: this.leaves };
   }
 
@@ -128,6 +143,33 @@ class Turn {
     this.claims(job);
   }
 
+  /**
+   * Lets elastic jobs with too few GPUs go on with twice as many, where so many are left over: one in each cluster, first
+   * whoever has least of what it asks for. Not while others leave there, whose GPUs are meant for somebody.
+   */
+  private grow(): void {
+    const first = new Map<ClusterNow, JobNow>();
+    for (const job of this.now.small) {
+      const { cluster } = job;
+      if (cluster === null || !this.canGrow(job, cluster)) continue;
+      const other = first.get(cluster);
+      if (other === undefined || lacksMore(job, other)) first.set(cluster, job);
+    }
+    for (const job of first.values()) {
+      if (hasNoRoomToGrow(job)) continue;
+      takeRoom(job);
+      this.now.askToLeave(job);
+      this.leaves.push({ job, forJob: job, why: 'growth' });
+    }
+  }
+
+  private canGrow(job: JobNow, cluster: ClusterNow): boolean {
+    if (!job.preemptible || job.leaving || this.nowMs - job.startedMs < this.now.policy.minRunMs)
+      return false;
+    if (cluster.leavingGpus > 0 || this.usable(cluster) < job.gpus) return false;
+    return mayHold(cluster, 2 * job.gpus) && !hasNoRoomToGrow(job);
+  }
+
   private fail(job: JobNow): void {
     const known = this.failed.get(job.shape.reachId) ?? Number.POSITIVE_INFINITY;
     this.failed.set(job.shape.reachId, this.now.policy.backfill ? Math.min(known, job.gpus) : 0);
@@ -175,13 +217,24 @@ class Turn {
   private usableBy(job: JobNow, cluster: ClusterNow): number {
     const usable = this.usable(cluster);
     if (cluster.reservedGpus === 0) return usable;
-    const boundMs = this.nowMs + job.shape.request.maxSeconds * 1000 - job.servedMs;
+    const boundMs = this.nowMs + attemptMsMost(job);
     return boundMs <= cluster.reservedFromMs ? usable + cluster.reservedGpus : usable;
   }
 
-  /** Its own cluster first, then the one that it leaves fullest; ties by the seed. Where data lies: see `Nearness`. */
+  /** Onto free GPUs: an elastic job with as many of those that it asks for as it can have in one cluster. */
   private placeFree(job: JobNow): boolean {
     if (job.shareMilli < wholeGpuMilli) return this.placeShared(job);
+    if (job.gpusMost === job.gpus) return this.placeWhole(job);
+    for (const size of sizesOf(job.shape.request)) {
+      job.gpus = size;
+      if (!isCapped(job) && this.placeWhole(job)) return true;
+    }
+    job.gpus = job.shape.request.gpus;
+    return false;
+  }
+
+  /** Its own cluster first, then the one that it leaves fullest; ties by the seed. Where data lies: see `Nearness`. */
+  private placeWhole(job: JobNow): boolean {
     const { gpus, cachedBytes } = job;
     if (gpus > this.now.freeAtMost) return false;
     const { home, reach } = job.shape;
@@ -194,6 +247,7 @@ class Turn {
       if (cluster.free < gpus) continue;
       const left = this.usableBy(job, cluster) - gpus;
       if (left < 0 || job.avoid.includes(cluster.info.clusterId)) continue;
+      if (job.gpus > job.shape.request.gpus && !mayHold(cluster, job.gpus)) continue;
       if (at < home.length) {
         if (best === undefined || near?.holdsMore(cluster, best)) best = cluster;
         if (near === null) break;
@@ -260,7 +314,7 @@ class Turn {
    */
   private mayStayShared(job: JobNow, cluster: ClusterNow): boolean {
     if (cluster.reservedGpus <= cluster.gpus - cluster.shared.count) return true;
-    return this.nowMs + job.shape.request.maxSeconds * 1000 - job.servedMs <= cluster.reservedFromMs;
+    return this.nowMs + attemptMsMost(job) <= cluster.reservedFromMs;
   }
 
   /** Of two clusters that it would leave equally full: more of its inputs, then the lot. */
@@ -339,7 +393,7 @@ class Turn {
       askedInVain[level]?.set(reachId, { gpus: fewest, atMs: this.nowMs });
       return false;
     }
-    this.vacate(job, best.cluster, best.leave, false);
+    this.vacate(job, best.cluster, best.leave, 'level');
     return true;
   }
 
@@ -357,14 +411,14 @@ class Turn {
       home.running.whoLosesLeast(lacking, this.mayAsk(everyLevel, lossMaxMs, isGuest)) ??
       home.running.whoLosesLeast(lacking, this.mayAsk(everyLevel, lossMaxMs, null));
     if (plan === undefined) return false;
-    this.vacate(job, home, plan.leave, true);
+    this.vacate(job, home, plan.leave, 'owed');
     return true;
   }
 
-  private vacate(job: JobNow, cluster: ClusterNow, leave: readonly JobNow[], owed: boolean): void {
+  private vacate(job: JobNow, cluster: ClusterNow, leave: readonly JobNow[], why: Leave['why']): void {
     for (const running of leave) {
       this.now.askToLeave(running);
-      this.leaves.push({ job: running, forJob: job, owed });
+      this.leaves.push({ job: running, forJob: job, why });
     }
     this.claimIn(cluster, job);
     this.claims(job);
@@ -384,13 +438,30 @@ function obtainable({ free, leavingGpus, claimedGpus, reservedGpus }: ClusterNow
   return free + leavingGpus - claimedGpus - reservedGpus;
 }
 
+/** Whether a cluster's policy lets a job have so many GPUs: of an elastic one its shape has only told the fewest. */
+function mayHold({ info }: ClusterNow, gpus: number): boolean {
+  return gpus <= (info.capacity?.policy.gpusPerJobMax ?? Number.POSITIVE_INFINITY);
+}
+
+/** Whether a quota of GPUs keeps a running job from having twice as many. */
+function hasNoRoomToGrow(job: JobNow): boolean {
+  return job.shape.caps.some((cap) => lacksRoom(cap, job));
+}
+
+/** Whether of two elastic jobs one has less of what it asks for; among equals, who came first. */
+function lacksMore(a: JobNow, b: JobNow): boolean {
+  const [p, q] = [a.gpus / a.gpusMost, b.gpus / b.gpusMost];
+  return p === q ? isEarlier(a, b) : p < q;
+}
+
 /** When so many GPUs are free at the latest, by the time bounds of what runs; −Infinity when that cannot be told. */
 function freeFromMs(cluster: ClusterNow, gpus: number): number {
   const ends: { atMs: number; gpus: number }[] = [];
   // A shared GPU is free when the last of its jobs has gone.
   const lastOfSlot = new Map<number, { atMs: number; gpus: number }>();
-  for (const { startedMs, servedMs, slot, shape } of cluster.running.jobs) {
-    const end = { atMs: startedMs + shape.request.maxSeconds * 1000 - servedMs, gpus: shape.request.gpus };
+  for (const job of cluster.running.jobs) {
+    const { slot } = job;
+    const end = { atMs: job.startedMs + attemptMsMost(job), gpus: job.gpus };
     const known = slot === null ? undefined : lastOfSlot.get(slot);
     if (known !== undefined) known.atMs = Math.max(known.atMs, end.atMs);
     else ends.push(end);

@@ -1,3 +1,4 @@
+import { timeWithAll, timeWithSome } from '../elastic.js';
 import { LookAheadQueue } from './look-ahead-queue.js';
 import type { ShadowJob } from './state.js';
 import { TimeHeap } from './time-heap.js';
@@ -114,7 +115,7 @@ export class ShadowSilo {
   private stop(pool: Pool, job: ShadowJob, nowMs: number): void {
     pool.running.delete(job);
     pool.free += job.gpus;
-    job.servedMs += nowMs - (job.startedMs ?? nowMs);
+    job.servedMs = shadowServedMs(job, nowMs);
     job.startedMs = null;
     job.endsMs = null;
     job.clusterId = null;
@@ -125,7 +126,8 @@ export class ShadowSilo {
   private expectEnd(job: ShadowJob, nowMs: number): void {
     if (job.startedMs === null || job.totalMs === null || job.ended) return;
     // Not before now: what ended late in reality could not be known to end earlier here.
-    const atMs = Math.max(nowMs, job.startedMs + job.totalMs - job.servedMs);
+    const lackingMs = timeWithSome(job.totalMs - job.servedMs, job.gpus, job.gpusMost);
+    const atMs = Math.max(nowMs, job.startedMs + lackingMs);
     job.endsMs = atMs;
     this.ends.push(atMs, job);
     this.listener.expects(atMs);
@@ -156,7 +158,8 @@ export class ShadowSilo {
   };
 }
 
-/** Service that the job has had in the shadow by now, ms. */
+/** Service that the job has had in the shadow by now, ms, as with all its GPUs. */
 export function shadowServedMs(job: ShadowJob, nowMs: number): number {
-  return job.servedMs + (job.startedMs === null || job.ended ? 0 : Math.max(0, nowMs - job.startedMs));
+  if (job.startedMs === null || job.ended) return job.servedMs;
+  return job.servedMs + timeWithAll(Math.max(0, nowMs - job.startedMs), job.gpus, job.gpusMost);
 }

@@ -1,3 +1,4 @@
+import { timeWithSome } from '../elastic.js';
 import { leastEntitledGpus } from '../entitlements.js';
 import { gpusCounted, sharesGpu, wholeGpuMilli } from '../gpu-share.js';
 import { judgeNow } from '../judge-cluster.js';
@@ -55,6 +56,8 @@ export class Situation {
   freeAtMost = 0;
   /** GPUs that jobs share, in all clusters. */
   sharedGpus = 0;
+  /** Elastic jobs that run with fewer GPUs than they ask for. */
+  readonly small = new Set<JobNow>();
 
   constructor(
     clusters: readonly SnapshotCluster[],
@@ -122,9 +125,10 @@ export class Situation {
    * @param quotas keys of the quotas under which the job stands
    */
   shapeOf(request: JobRequest, quotas: readonly string[] = []): Shape {
-    const { kind, owner, gpus, gpuType, gpuMemoryMiB, maxSeconds, gpuShareMilli } = request;
+    const { kind, owner, gpus, gpusMost, gpuType, gpuMemoryMiB, maxSeconds, gpuShareMilli } = request;
     const isShared = sharesGpu(request);
-    const whole = `${owner}/${gpus}/${kind}/${gpuType}/${gpuMemoryMiB}/${maxSeconds}`;
+    const asked = gpusMost === undefined ? `${gpus}` : `${gpus} to ${gpusMost}`;
+    const whole = `${owner}/${asked}/${kind}/${gpuType}/${gpuMemoryMiB}/${maxSeconds}`;
     const bare = isShared ? `${whole}/${gpuShareMilli}` : whole;
     const key = quotas.length === 0 ? bare : `${bare} under ${quotas.join()}`;
     let shape = this.shapes.get(key);
@@ -133,6 +137,7 @@ export class Situation {
         request: {
           ...{ kind, owner, gpus, gpuType, gpuMemoryMiB, maxSeconds },
           ...(isShared && { gpuShareMilli }),
+          ...(gpusMost !== undefined && { gpusMost }),
         },
         caps: quotas.flatMap((quota) => this.caps.get(quota) ?? []),
         reach: [],
@@ -244,7 +249,8 @@ export class Situation {
   private noteDebt(job: JobNow): void {
     const { shadow } = job;
     if (shadow === null || shadow.startedMs === null || shadow.ended || job.ticket === 0) return;
-    const atMs = shadow.startedMs + job.servedMs - shadow.servedMs;
+    const atMs =
+      shadow.startedMs + timeWithSome(job.servedMs - shadow.servedMs, shadow.gpus, shadow.gpusMost);
     if (atMs <= this.nowMs) this.owed.add(job);
     else this.debtNotes.push(atMs, { job, number: job.ticket });
   }
@@ -298,6 +304,7 @@ export class Situation {
     } else {
       cluster.free -= job.gpus;
       if (job.leaving) cluster.leavingGpus += job.gpus;
+      if (job.gpus < job.gpusMost) this.small.add(job);
     }
     countRunning(job.ownerNow, countedGpus(job));
     this.expectLevel(job);
@@ -322,9 +329,11 @@ export class Situation {
     } else {
       cluster.free += job.gpus;
       if (job.leaving) cluster.leavingGpus -= job.gpus;
+      this.small.delete(job);
     }
     countRunning(job.ownerNow, -countedGpus(job));
     job.cluster = null;
+    job.gpus = job.shape.request.gpus;
     job.slot = null;
     job.leaving = false;
     job.isProtected = false;
@@ -362,7 +371,7 @@ export class Situation {
   private levelOf(job: JobNow, nowMs: number): number {
     // What cannot be asked to leave has nothing to gain or lose by a level.
     if (!job.preemptible) return 0;
-    const gpuSeconds = (servedMsOf(job, nowMs) * job.gpus) / 1000;
+    const gpuSeconds = (servedMsOf(job, nowMs) * job.gpusMost) / 1000;
     let level = 0;
     for (const bound of this.policy.levelsGpuSeconds) if (gpuSeconds >= bound) level++;
     return level;
@@ -371,7 +380,8 @@ export class Situation {
   private expectLevel(job: JobNow): void {
     const bound = this.policy.levelsGpuSeconds[job.level + job.raisedLevels];
     if (bound === undefined || !job.preemptible) return;
-    const atMs = job.startedMs + (bound * 1000) / job.gpus - job.servedMs;
+    const { gpus, gpusMost } = job;
+    const atMs = job.startedMs + timeWithSome((bound * 1000) / gpusMost - job.servedMs, gpus, gpusMost);
     this.levelNotes.push(atMs, { job, number: job.starts });
   }
 

@@ -1,3 +1,4 @@
+import { timeWithAll, timeWithSome } from '../elastic.js';
 import { leastEntitledGpus } from '../entitlements.js';
 import type { JobRequest, Owner, SnapshotCluster } from '../snapshot.js';
 import type { BinaryHeap } from './binary-heap.js';
@@ -81,8 +82,10 @@ export interface JobNow {
   /** Whatever the caller numbers its jobs by. */
   readonly index: number;
   readonly shape: Shape;
-  /** GPUs that it asks for, as its shape says. */
-  readonly gpus: number;
+  /** GPUs that it holds, or while it waits asks for at least, as its shape says. */
+  gpus: number;
+  /** GPUs that it asks for: more than at least of an elastic job. */
+  readonly gpusMost: number;
   /** How much of its GPU it asks for, in thousandths: 1000 for whole ones. */
   readonly shareMilli: number;
   /** Number of the shared GPU that it has a part of; null: it has its GPUs to itself, or none. */
@@ -91,7 +94,7 @@ export interface JobNow {
   readonly priority: number;
   readonly submittedMs: number;
   readonly preemptible: boolean;
-  /** Running time before the present attempt. */
+  /** Running time before the present attempt, as with all its GPUs. */
   servedMs: number;
   queuedMs: number;
   retryAtMs: number | null;
@@ -125,7 +128,10 @@ export interface JobNow {
  */
 export interface ShadowJob {
   readonly jobId: string;
+  /** Of an elastic job the fewest: its lab alone could have begun it as soon as it had these. */
   readonly gpus: number;
+  /** GPUs that it asks for; what it has had is counted as with all of them. */
+  readonly gpusMost: number;
   readonly queuedMs: number;
   servedMs: number;
   startedMs: number | null;
@@ -139,9 +145,15 @@ export interface ShadowJob {
   real: JobNow | null;
 }
 
-/** Service that a job has had by now, ms. */
+/** Service that a job has had by now, ms, as with all its GPUs. */
 export function servedMsOf(job: JobNow, nowMs: number): number {
-  return job.servedMs + (job.cluster === null ? 0 : Math.max(0, nowMs - job.startedMs));
+  if (job.cluster === null) return job.servedMs;
+  return job.servedMs + timeWithAll(Math.max(0, nowMs - job.startedMs), job.gpus, job.gpusMost);
+}
+
+/** How long its present attempt, or one that starts now, can go on at most by its time bound, ms. */
+export function attemptMsMost({ shape, servedMs, gpus, gpusMost }: JobNow): number {
+  return timeWithSome(shape.request.maxSeconds * 1000 - servedMs, gpus, gpusMost);
 }
 
 /** Whether of two waiting jobs of one owner and level one has the earlier turn. */
