@@ -4,7 +4,7 @@ import { FindModels } from './find-models.js';
 import { FindSuites } from './find-suites.js';
 import { ImportModel } from './import-model.js';
 import { ListClosedModel } from './list-closed-model.js';
-import { PlanJobs } from './plan-jobs.js';
+import { PlanJobs } from './planning/plan-jobs.js';
 import { ReceiveCorpus } from './receive-corpus.js';
 import { RegisterCorpus } from './register-corpus.js';
 import { WithdrawModel } from './withdraw-model.js';

@@ -5,7 +5,9 @@ export { behaviourOnly, FindModels, isClosed } from './find-models.js';
 export { FindSuites } from './find-suites.js';
 export { ImportModel } from './import-model.js';
 export { ListClosedModel } from './list-closed-model.js';
-export { type EvaluationPlan, PlanJobs, type PlannedJob, type PlanProblem } from './plan-jobs.js';
+export type { EvaluationPlan } from './planning/plan-evaluations.js';
+export { PlanJobs } from './planning/plan-jobs.js';
+export type { PlannedJob, PlanProblem } from './planning/planned-job.js';
 export { catalogueSchema } from './postgres/catalogue-schema.js';
 export {
   factorsOf,
