@@ -55,7 +55,8 @@ async function agent(name: string): Promise<AgentProcess> {
     undefined,
     {},
     {
-      gpus: { count: 1, type: 'cpu' },
+      // Room for both: they keep apart by themselves.
+      gpus: { count: 2, type: 'cpu' },
     },
   );
   agents.push(one);

@@ -99,6 +99,7 @@ function runningOf(row: RunningRow, quotas: readonly string[] | undefined, nowMs
     savedMs: nowMs,
     preemptible: canLeave(row) && row.state === 'running',
     leaving: row.leaving,
+    ...(row.replica_of !== null && { replicaOf: row.replica_of }),
     ...(quotas !== undefined && { quotas }),
     ...(row.shadowed && {
       shadow: {

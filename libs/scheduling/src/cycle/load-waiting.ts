@@ -68,7 +68,8 @@ interface WaitingRow extends SnapshotColumns {
 }
 
 /** A waiting job, without what stands elsewhere: its place in the schedule of its lab alone, and who declined it. */
-export type WaitingHead = Omit<WaitingJob, 'avoid' | 'shadow' | 'quotas' | 'gpuShareMilli'> & {
+export type WaitingHead = Omit<WaitingJob, 'avoid' | 'shadow' | 'quotas' | 'gpuShareMilli' | 'replicaOf'> & {
+  replicaOf?: string;
   avoid: string[];
   quotas?: readonly string[];
   gpuShareMilli?: number;
@@ -124,6 +125,7 @@ export async function loadWaiting(
       retryAtMs: row.retry_ms,
       avoid: [],
     };
+    if (row.replica_of !== null) head.replicaOf = row.replica_of;
     if (row.gpus_min !== null) Object.assign(head, gpuRangeOf(row));
     if (row.gpu_share_milli < wholeGpuMilli) head.gpuShareMilli = row.gpu_share_milli;
     return head;

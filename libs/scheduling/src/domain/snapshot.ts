@@ -71,6 +71,8 @@ export interface JobRequest {
   readonly gpuMemoryMiB: number | null;
   /** With all its GPUs, as all that a job has had: see `timeWithAll`. */
   readonly maxSeconds: number;
+  /** Model of which it is a replica: two do not stand in one cluster where it can be helped. Absent: of none. */
+  readonly replicaOf?: string;
   /** How much of each of its GPUs, in thousandths; absent: whole ones. Only a job of one GPU may share it. */
   readonly gpuShareMilli?: number;
   readonly cpuMilli?: number;

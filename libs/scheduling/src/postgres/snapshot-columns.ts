@@ -16,6 +16,8 @@ export interface SnapshotColumns {
   priority: number;
   submitted_ms: number;
   seconds_used: number;
+  /** Null where it is no replica, or leaves. */
+  replica_of: string | null;
 }
 
 /** A point in time as milliseconds since 1970. `date_part` counts in floating point, `extract` in slow exact numbers. */
@@ -23,7 +25,8 @@ export const msOf = (time: string): string => `date_part('epoch', ${time}) * 100
 
 /** `SnapshotColumns` of the job `j`. */
 export const snapshotColumns = `j.kind, j.owner, j.gpus, j.gpus_min, j.gpu_share_milli, j.gpu_type, j.gpu_memory_mib, j.max_seconds, j.checkpointable,
-  j.priority, ${msOf('j.submitted_at')} AS submitted_ms, j.seconds_used`;
+  j.priority, ${msOf('j.submitted_at')} AS submitted_ms, j.seconds_used,
+  CASE WHEN j.replica IS NOT NULL AND j.leaving_at IS NULL THEN j.model_id END AS replica_of`;
 
 /** The GPUs of a job as decisions see them. */
 export function gpuRangeOf({ gpus, gpus_min }: Pick<SnapshotColumns, 'gpus' | 'gpus_min'>): GpuRange {

@@ -174,6 +174,7 @@ class World {
       queuedMs: submitMs,
       retryAtMs: null,
       avoid: [],
+      replicaOf: null,
       cachedBytes: null,
       raisedLevels: 0,
       level: 0,

@@ -192,6 +192,7 @@ export class Scene {
       queuedMs: runs ? from.startedMs : (from.queuedMs ?? from.submittedMs),
       retryAtMs: runs ? null : from.retryAtMs,
       avoid: runs ? [] : from.avoid,
+      replicaOf: from.replicaOf ?? null,
       cachedBytes: runs ? null : (from.cachedBytes ?? null),
       raisedLevels: 0,
       level: 0,

@@ -53,9 +53,11 @@ interface Place {
   readonly labId?: string;
   readonly on?: readonly RunningJob[];
   readonly policy?: Partial<ClusterPolicy>;
+  readonly state?: SnapshotCluster['state'];
 }
 
-function clusterOf(name: string, { gpus, labId = `of-${name}`, on = [], policy }: Place): SnapshotCluster {
+function clusterOf(name: string, place: Place): SnapshotCluster {
+  const { gpus, labId = `of-${name}`, on = [], policy, state = 'active' } = place;
   const busyGpus: Record<string, number> = {};
   for (const job of on) busyGpus[job.owner] = (busyGpus[job.owner] ?? 0) + job.gpus;
   const open: ClusterPolicy = {
@@ -63,7 +65,7 @@ function clusterOf(name: string, { gpus, labId = `of-${name}`, on = [], policy }
     ...{ gpusPerJobMax: null, secondsPerJobMax: null, hoursUtc: null },
   };
   const capacity = { gpus, gpuType: 'h100', gpuMemoryMiB: null, policy: { ...open, ...policy } };
-  return { clusterId: name, name, labId, state: 'active', capacity, busyGpus, running: on };
+  return { clusterId: name, name, labId, state, capacity, busyGpus, running: on };
 }
 
 function snapshotOf(
@@ -184,6 +186,13 @@ describe('an elastic job with fewer GPUs than it asks for', () => {
     expect(leaves({ a: { gpus: 5, on: [small(), leaving] } })).toEqual([]);
     expect(leaves({ a: { gpus: 4, on: [small({ preemptible: false })] } })).toEqual([]);
     expect(leaves({ a: { gpus: 4, on: [small({ startedMs: nowMs - 60_000 })] } })).toEqual([]);
+  });
+
+  it('stays where nothing starts any more', () => {
+    expect(leaves({ a: { gpus: 4, state: 'draining', on: [small()] }, b: { gpus: 4 } })).toEqual([]);
+    const hourUtc = Math.floor(nowMs / hourMs) % 24;
+    const hoursUtc = { from: (hourUtc + 1) % 24, to: (hourUtc + 2) % 24 };
+    expect(leaves({ a: { gpus: 4, policy: { hoursUtc }, on: [small()] } })).toEqual([]);
   });
 
   it('stays where a policy or a quota allows no more', () => {

@@ -167,6 +167,8 @@ class Turn {
     if (!job.preemptible || job.leaving || this.nowMs - job.startedMs < this.now.policy.minRunMs)
       return false;
     if (cluster.leavingGpus > 0 || this.usable(cluster) < job.gpus) return false;
+    // Where nothing starts any more, it would not start again either.
+    if (!job.shape.reach.includes(cluster)) return false;
     return mayHold(cluster, 2 * job.gpus) && !hasNoRoomToGrow(job);
   }
 
@@ -221,8 +223,19 @@ class Turn {
     return boundMs <= cluster.reservedFromMs ? usable + cluster.reservedGpus : usable;
   }
 
-  /** Onto free GPUs: an elastic job with as many of those that it asks for as it can have in one cluster. */
+  /** A replica in a cluster where no other of its model is, if there is room: one outage does not take all of them. */
   private placeFree(job: JobNow): boolean {
+    const others = job.replicaOf === null ? [] : (this.now.replicas.get(job.replicaOf) ?? []);
+    if (others.length === 0) return this.placeAnywhere(job);
+    const { avoid } = job;
+    job.avoid = [...avoid, ...others.map(({ info }) => info.clusterId)];
+    const isApart = this.placeAnywhere(job);
+    job.avoid = avoid;
+    return isApart || this.placeAnywhere(job);
+  }
+
+  /** Onto free GPUs: an elastic job with as many of those that it asks for as it can have in one cluster. */
+  private placeAnywhere(job: JobNow): boolean {
     if (job.shareMilli < wholeGpuMilli) return this.placeShared(job);
     if (job.gpusMost === job.gpus) return this.placeWhole(job);
     for (const size of sizesOf(job.shape.request)) {

@@ -56,6 +56,8 @@ export class Situation {
   freeAtMost = 0;
   /** GPUs that jobs share, in all clusters. */
   sharedGpus = 0;
+  /** Where the replicas of models run, by the models' ids; a cluster stands there once for each. */
+  readonly replicas = new Map<string, ClusterNow[]>();
   /** Elastic jobs that run with fewer GPUs than they ask for. */
   readonly small = new Set<JobNow>();
 
@@ -296,6 +298,11 @@ export class Situation {
     job.level = Math.max(0, this.levelOf(job, this.nowMs) - job.raisedLevels);
     job.isProtected = this.shouldProtect(job);
     cluster.running.add(job);
+    if (job.replicaOf !== null) {
+      const others = this.replicas.get(job.replicaOf);
+      if (others === undefined) this.replicas.set(job.replicaOf, [cluster]);
+      else others.push(cluster);
+    }
     if (job.slot !== null) {
       if (cluster.shared.take(job.slot, job.shareMilli)) {
         cluster.free -= 1;
@@ -321,6 +328,10 @@ export class Situation {
     const { cluster } = job;
     if (cluster === null) return;
     cluster.running.remove(job);
+    if (job.replicaOf !== null) {
+      const others = this.replicas.get(job.replicaOf) ?? [];
+      others.splice(others.indexOf(cluster), 1);
+    }
     if (job.slot !== null) {
       if (cluster.shared.giveBack(job.slot, job.shareMilli)) {
         cluster.free += 1;

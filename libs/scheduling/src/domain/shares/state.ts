@@ -99,6 +99,8 @@ export interface JobNow {
   queuedMs: number;
   retryAtMs: number | null;
   avoid: readonly string[];
+  /** Model of which it is a replica; null: of none. */
+  readonly replicaOf: string | null;
   /** Bytes of its inputs by the cluster where they lie; null: not known. */
   readonly cachedBytes: Readonly<Record<string, number>> | null;
   /** Levels that it was raised for having waited long. */
