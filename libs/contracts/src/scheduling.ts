@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { endpoint, idText, isoTime, pageOf, pageQuery, shortText } from './endpoint.js';
 import { fileEntrySchema } from './events.js';
+import { gpuShareSchema } from './gpu-share.js';
 import { halvedGpus, isHalving } from './halved-gpus.js';
 import { runnerJob, runnerJobSchemaName } from './runner-job.js';
 
@@ -55,17 +56,6 @@ export const attemptStates = [
 ] as const;
 export const attemptStateSchema = z.enum(attemptStates);
 export type AttemptState = z.infer<typeof attemptStateSchema>;
-
-/** How much of one GPU, in thousandths: in hundredths of it, from a tenth on. */
-export const gpuShareSchema = z
-  .number()
-  .int()
-  .min(100)
-  .max(1_000)
-  .multipleOf(10)
-  .describe(
-    'How much of its one GPU, in thousandths: a tenth or more, in hundredths; 1000, the whole, when omitted. Others may run on the rest. Only clusters that share their GPUs take less than 1000; GPU-seconds count by the part',
-  );
 
 const resourceFields = z.object({
   gpus: z

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { endpoint, idText, isoTime } from './endpoint.js';
+import { gpuShareSchema } from './gpu-share.js';
 
 /** Serving: how many replicas of a model there are, and between what their number follows the load. */
 
@@ -13,7 +14,13 @@ export const servingLimits = {
 } as const;
 
 /** What holds for a model for which nobody set anything: it is loaded when it is asked, once. */
-export const servingDefaults = { floor: 0, ceiling: 1, targetInFlight: 8, idleSeconds: 900 } as const;
+export const servingDefaults = {
+  floor: 0,
+  ceiling: 1,
+  targetInFlight: 8,
+  idleSeconds: 900,
+  gpuShareMilli: 1_000,
+} as const;
 
 const bounds = {
   floor: z
@@ -35,6 +42,7 @@ const bounds = {
     .min(servingLimits.idleSecondsLeast)
     .max(servingLimits.idleSecondsMost)
     .describe('After so long without a request there are no more replicas than the floor says'),
+  gpuShareMilli: gpuShareSchema,
 };
 
 export const servingSchema = z
@@ -100,6 +108,9 @@ export const setServing = endpoint({
       ceiling: bounds.ceiling.optional(),
       targetInFlight: bounds.targetInFlight.optional(),
       idleSeconds: bounds.idleSeconds.optional(),
+      gpuShareMilli: bounds.gpuShareMilli
+        .optional()
+        .describe(`${gpuShareSchema.description}. For replicas that start from now on`),
     })
     .refine((body) => Object.values(body).some((one) => one !== undefined), 'name at least one of them'),
   response: servingSchema,

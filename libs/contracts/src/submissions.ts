@@ -1,13 +1,8 @@
 import { z } from 'zod';
 import { endpoint, idText, isoTime, shortText } from './endpoint.js';
+import { gpuShareSchema } from './gpu-share.js';
 import { languageCode, localName, scriptCode, workdirPath } from './runner-job.js';
-import {
-  gpuShareSchema,
-  jobResourcesSchema,
-  jobSchema,
-  runnerTemplateSchema,
-  schedulingLimits,
-} from './scheduling.js';
+import { jobResourcesSchema, jobSchema, runnerTemplateSchema, schedulingLimits } from './scheduling.js';
 
 /** By what people put jobs into the queue: a job of their own, a suite's training, a model's evaluation or service. */
 

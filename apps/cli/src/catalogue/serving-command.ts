@@ -4,28 +4,32 @@ import type { CliIo } from '../core/cli-io.js';
 import { examples } from '../core/examples.js';
 import { formatFields, formatTable } from '../core/format-table.js';
 import { UsageError } from '../core/usage-error.js';
+import { gpuShareOption } from '../scheduling/gpu-share-option.js';
 
 interface ServingOptions {
   readonly floor?: string;
   readonly ceiling?: string;
   readonly target?: string;
   readonly idle?: string;
+  readonly gpuShare?: number;
 }
 
 /** Replicas of models: what there is, and between what their number follows the load. */
 export function registerServing(model: Command, io: CliIo): void {
   examples(
-    model
-      .command('serving')
-      .description('replicas of a model, or of all that are in use; with options, set their bounds')
-      .argument('[model]', 'its name or id')
+    gpuShareOption(
+      model
+        .command('serving')
+        .description('replicas of a model, or of all that are in use; with options, set their bounds')
+        .argument('[model]', 'its name or id'),
+    )
       .option('--floor <replicas>', 'kept whether somebody asks or not; 0: none when nobody does')
       .option('--ceiling <replicas>', 'at most so many, however much is asked')
       .option('--target <requests>', 'requests in flight that there should be for each replica')
       .option('--idle <seconds>', 'after so long without a request only the floor is kept')
       .addHelpText(
         'after',
-        '\nBounds are set by the secretariat, and by operators for models of their own lab. What is left out stays.\nWithout any, a model has a floor of 0, a ceiling of 1, a target of 8 and is idle after 900 seconds.',
+        '\nBounds are set by the secretariat, and by operators for models of their own lab. What is left out stays.\nWithout any, a model has a floor of 0, a ceiling of 1, a target of 8, is idle after 900 seconds,\nand its replicas have whole GPUs. Another share of a GPU is for replicas that start from then on.',
       )
       .action(async (ref: string | undefined, options: ServingOptions) => {
         const client = io.client();
@@ -49,16 +53,18 @@ export function registerServing(model: Command, io: CliIo): void {
     'model serving',
     'model serving grid-m-deu-s1',
     'model serving grid-m-deu-s1 --floor 1 --ceiling 3',
+    'model serving grid-m-deu-s1 --gpu-share 25',
   );
 }
 
 /** What was named of the bounds; undefined where nothing was. The facility checks their limits. */
-function boundsOf({ floor, ceiling, target, idle }: ServingOptions) {
+function boundsOf({ floor, ceiling, target, idle, gpuShare }: ServingOptions) {
   const bounds = {
     ...(floor === undefined ? {} : { floor: numberOf('--floor', floor) }),
     ...(ceiling === undefined ? {} : { ceiling: numberOf('--ceiling', ceiling) }),
     ...(target === undefined ? {} : { targetInFlight: numberOf('--target', target) }),
     ...(idle === undefined ? {} : { idleSeconds: numberOf('--idle', idle) }),
+    ...(gpuShare === undefined ? {} : { gpuShareMilli: gpuShare }),
   };
   return Object.keys(bounds).length === 0 ? undefined : bounds;
 }
@@ -104,7 +110,7 @@ function describeServing(one: ServingView): string {
   return [
     formatFields({
       model: one.modelName,
-      bounds: `${one.floor} to ${one.ceiling} replicas, one for ${one.targetInFlight} requests; idle after ${one.idleSeconds} s`,
+      bounds: `${one.floor} to ${one.ceiling} replicas, one for ${one.targetInFlight} requests; idle after ${one.idleSeconds} s${one.gpuShareMilli < 1_000 ? `; ${one.gpuShareMilli / 10} % of a GPU each` : ''}`,
       'set by': one.setBy === null ? 'nobody: these are the defaults' : `${one.setBy}, ${timeOf(one.setAt)}`,
       wanted: one.wanted,
       live: one.live,

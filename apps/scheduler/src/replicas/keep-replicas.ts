@@ -73,7 +73,7 @@ export class KeepReplicas implements OnApplicationBootstrap, OnApplicationShutdo
       const plan = planReplicas(demand.replicas, withLoads(live, await readLoads(tx, modelId)));
       await this.replicas.leave(tx, plan.leave);
       await this.replicas.takeBack(tx, plan.takeBack);
-      const refusal = await this.start(tx, modelId, plan.start);
+      const refusal = await this.start(tx, demand, plan.start);
       await this.demand.decided(tx, modelId, demand.replicas, refusal);
       return plan.end;
     });
@@ -81,7 +81,11 @@ export class KeepReplicas implements OnApplicationBootstrap, OnApplicationShutdo
   }
 
   /** Answers why not all could be started, for operators; null where nothing stood against it. */
-  private async start(tx: Tx, modelId: string, numbers: readonly number[]): Promise<string | null> {
+  private async start(
+    tx: Tx,
+    { modelId, bounds: { gpuShareMilli } }: ModelDemand,
+    numbers: readonly number[],
+  ): Promise<string | null> {
     if (numbers.length === 0) return null;
     const { failures, agoMs, reason } = await this.replicas.failures(tx, modelId);
     const waitMs = restartAfterMs(failures) - agoMs;
@@ -91,10 +95,13 @@ export class KeepReplicas implements OnApplicationBootstrap, OnApplicationShutdo
     }
     const planned = await this.plan.serving(modelId, { maxSeconds: replicaSeconds }, tx);
     if (!planned.ok) return this.refused(modelId, planned.error);
+    const whole = planned.value;
+    const job =
+      gpuShareMilli === 1_000 ? whole : { ...whole, resources: { ...whole.resources, gpuShareMilli } };
     for (const replica of numbers) {
       const submitted = await submitPlanned(
         this.submit,
-        planned.value,
+        job,
         {
           kind: 'serve',
           account: { kind: 'operations' },

@@ -324,6 +324,23 @@ describe('the bounds of a model', { timeout: 60_000 }, () => {
     expect(audit[0]?.details).toMatchObject({ before: { floor: 0 }, after: { floor: 1, ceiling: 4 } });
   });
 
+  it('say how much of a GPU each new replica has, where a cluster shares its GPUs', async () => {
+    const sharing = await at.cluster('sharing', { gpus: 1, gpuType: 'shared' });
+    sharing.policy = { ...sharing.policy, gpuParts: 4 };
+    await sharing.register();
+    expect(await set({ floor: 2, ceiling: 2, gpuShareMilli: 250 })).toMatchObject({ gpuShareMilli: 250 });
+    await keeper.look();
+    const jobs = await Promise.all((await replicas()).map(({ id }) => at.job(id)));
+    expect(jobs.map(({ resources }) => resources)).toMatchObject([
+      { gpus: 1, gpuShareMilli: 250 },
+      { gpus: 1, gpuShareMilli: 250 },
+    ]);
+    for (const { jobId } of jobs) await sharing.begin(jobId);
+    await set({ floor: 0, ceiling: 1, gpuShareMilli: 1_000 });
+    expect(await refusal(set({ gpuShareMilli: 5 }))).toBe('request.invalid');
+    expect(await serving()).toMatchObject({ setBy: null, gpuShareMilli: 1_000 });
+  });
+
   it('are kept whole when two people set different ones at the same time', async () => {
     await Promise.all([set({ floor: 1, ceiling: 2 }), set({ targetInFlight: 3 }), set({ idleSeconds: 60 })]);
     expect(await serving()).toMatchObject({ floor: 1, ceiling: 2, targetInFlight: 3, idleSeconds: 60 });

@@ -72,5 +72,13 @@ export const inferenceSchema: ContextSchema = {
       );
       `,
     ),
+    sqlMigration(
+      'inference-0003-parts-of-gpus',
+      1_795_000_060_003,
+      `
+      ALTER TABLE inference.replica_bounds ADD COLUMN gpu_share_milli integer NOT NULL DEFAULT 1000,
+        ADD CONSTRAINT replica_bounds_share CHECK (gpu_share_milli BETWEEN 1 AND 1000);
+      `,
+    ),
   ],
 };

@@ -23,6 +23,7 @@ export class ServedModelRow {
 @Check('replica_bounds_in_order', '0 <= floor AND floor <= ceiling AND ceiling BETWEEN 1 AND 32')
 @Check('replica_bounds_target', 'target_in_flight BETWEEN 1 AND 64')
 @Check('replica_bounds_idle', 'idle_seconds > 0')
+@Check('replica_bounds_share', 'gpu_share_milli BETWEEN 1 AND 1000')
 export class ReplicaBoundsRow {
   @PrimaryColumn({ type: 'text', name: 'model_id', primaryKeyConstraintName: 'replica_bounds_pkey' })
   modelId!: string;
@@ -30,6 +31,7 @@ export class ReplicaBoundsRow {
   @Column({ type: 'int' }) ceiling!: number;
   @Column({ type: 'int', name: 'target_in_flight' }) targetInFlight!: number;
   @Column({ type: 'int', name: 'idle_seconds' }) idleSeconds!: number;
+  @Column({ type: 'int', name: 'gpu_share_milli', default: 1000 }) gpuShareMilli!: number;
   @Column({ type: 'text', name: 'set_by' }) setBy!: string;
   @Column({ type: 'timestamptz', name: 'set_at', default: () => 'now()' }) setAt!: Date;
 }

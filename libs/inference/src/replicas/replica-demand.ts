@@ -16,6 +16,8 @@ export interface ServingBounds {
   readonly ceiling: number;
   readonly targetInFlight: number;
   readonly idleSeconds: number;
+  /** How much of a GPU each replica has, in thousandths. */
+  readonly gpuShareMilli: number;
 }
 
 /** How much a model is asked for, and what was last made of it. */
@@ -43,6 +45,7 @@ interface DemandRow {
   ceiling: number | null;
   target_in_flight: number | null;
   idle_seconds: number | null;
+  gpu_share_milli: number | null;
   set_by: string | null;
   set_at: Date | null;
   samples: LoadSample[];
@@ -126,12 +129,21 @@ export class ReplicaDemand {
         await tx.rows('DELETE FROM inference.replica_bounds WHERE model_id = $1', [modelId]);
       } else {
         await tx.rows(
-          `INSERT INTO inference.replica_bounds (model_id, floor, ceiling, target_in_flight, idle_seconds, set_by)
-           VALUES ($1, $2, $3, $4, $5, $6)
+          `INSERT INTO inference.replica_bounds (model_id, floor, ceiling, target_in_flight, idle_seconds,
+             gpu_share_milli, set_by)
+           VALUES ($1, $2, $3, $4, $5, $6, $7)
            ON CONFLICT (model_id) DO UPDATE SET floor = excluded.floor, ceiling = excluded.ceiling,
              target_in_flight = excluded.target_in_flight, idle_seconds = excluded.idle_seconds,
-             set_by = excluded.set_by, set_at = now()`,
-          [modelId, after.floor, after.ceiling, after.targetInFlight, after.idleSeconds, actor],
+             gpu_share_milli = excluded.gpu_share_milli, set_by = excluded.set_by, set_at = now()`,
+          [
+            modelId,
+            after.floor,
+            after.ceiling,
+            after.targetInFlight,
+            after.idleSeconds,
+            after.gpuShareMilli,
+            actor,
+          ],
         );
       }
       await tx.audit({ actor, action: 'serving.set', subject: modelId, details: { before, after } });
@@ -161,7 +173,7 @@ async function readDemand(tx: Tx, modelId: string | null): Promise<ModelDemand[]
     `SELECT m.model_id, m.wanted_replicas, m.last_used_at, m.refusal, m.refused_at,
        (extract(epoch FROM now() - m.last_used_at) * 1000)::float8 AS since_used_ms,
        (extract(epoch FROM now() - m.refused_at) * 1000)::float8 AS refused_ago_ms,
-       b.floor, b.ceiling, b.target_in_flight, b.idle_seconds, b.set_by, b.set_at,
+       b.floor, b.ceiling, b.target_in_flight, b.idle_seconds, b.gpu_share_milli, b.set_by, b.set_at,
        coalesce((SELECT json_agg(json_build_object('ageMs', (${slotNow} - s.slot) * ${sampleMs}, 'inFlight', s.in_flight))
          FROM inference.load_sample s WHERE s.model_id = m.model_id AND s.slot > ${slotNow} - ${slotsOfWindow}),
          '[]') AS samples
@@ -178,6 +190,7 @@ function demandOf(row: DemandRow): ModelDemand {
     ceiling: row.ceiling ?? servingDefaults.ceiling,
     targetInFlight: row.target_in_flight ?? servingDefaults.targetInFlight,
     idleSeconds: row.idle_seconds ?? servingDefaults.idleSeconds,
+    gpuShareMilli: row.gpu_share_milli ?? servingDefaults.gpuShareMilli,
   };
   const demand: Demand = { samples: row.samples, sinceUsedMs: row.since_used_ms };
   const limits = { ...bounds, idleMs: bounds.idleSeconds * 1_000 };
