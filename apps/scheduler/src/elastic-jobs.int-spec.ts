@@ -55,6 +55,9 @@ describe('elastic jobs', { timeout: 90_000 }, () => {
     expect(assignment.secondsLeft).toBe(1_200);
     expect(assignment.runner).toMatchObject({ kind: 'train', seats: 4 });
     expect((await at.job(job.jobId)).history).toMatchObject([{ attempt: 1, gpus: 2 }]);
+    expect((await why(job)).detail).toMatch(
+      /^Attempt 1 is running on .*, with 2 of the GPUs that it asks for$/,
+    );
     for (const held of [one.ref, ref]) await agent.report(held, 'succeeded');
   });
 

@@ -64,6 +64,7 @@ export async function offerPlacements(
     granted.filter(({ quotas }) => quotas !== undefined).map(({ jobId }) => jobId),
   );
   const actor = `scheduler/${leadership.epoch}`;
+  const someGpus = new Map(granted.flatMap(({ jobId, gpus }) => (gpus === undefined ? [] : [[jobId, gpus]])));
   await appendHistoryAll(
     tx,
     offered.flatMap(({ job_id: jobId, number, cluster_id: clusterId, resumed_from_step: step }) => [
@@ -75,7 +76,7 @@ export async function offerPlacements(
         from: null,
         to: 'offered',
         actor,
-        reason: `to ${clusterId}${whatLiesThere(cached.get(jobId)?.[clusterId], step !== null)}`,
+        reason: `to ${clusterId}${ofItsGpus(someGpus.get(jobId))}${whatLiesThere(cached.get(jobId)?.[clusterId], step !== null)}`,
       },
     ]),
   );
@@ -102,6 +103,11 @@ async function withinQuotas(tx: Tx, placements: readonly Placement[]): Promise<r
     const gpus = gpusOf.get(jobId);
     return gpus !== undefined && room.take(quotas, placement.gpus ?? gpus);
   });
+}
+
+/** An elastic job that starts with fewer than it asks for. */
+function ofItsGpus(gpus: number | undefined): string {
+  return gpus === undefined ? '' : `, with ${gpus} of the GPUs that it asks for`;
 }
 
 function whatLiesThere(bytes: number | undefined, goesOn: boolean): string {
