@@ -291,8 +291,9 @@ export class Agent {
   private consider(offer: SyncAnswer['offers'][number], registration: Registration): void {
     if (this.runs.has(keyOf(offer)) || this.tunnels === undefined) return;
     const earlier = [...this.runs.values()].find(({ run }) => run.jobId === offer.jobId)?.run;
-    // Where a job goes on at the place that it has just left, its offer may come before all is cleared away here.
-    if (earlier?.hasEnded === true) return;
+    // Where a job goes on at the place that it has just left, its offer may come before all is cleared away here. It
+    // comes again; should that take long, another cluster may have it.
+    if (earlier?.hasEnded === true && offer.expiresInMs > registration.times.leaseTtlMs / 2) return;
     const refusal =
       refusalOf(offer, this.policy, {
         gpus: this.slots.count,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,21 @@ def test_a_run_goes_on_with_fewer_and_with_more_processes_with_the_same_bits(tmp
         assert of_kind(again, "resolved")[0]["environment"]["processes"] == size
         for name in ("weightsSha256", "optimiserSha256", "chainSha256"):
             assert again[-1][name] == undisturbed[name]
+
+
+def test_a_run_with_several_seats_leaves_between_two_of_them(tmp_path: Path) -> None:
+    job = train_job(training=ELASTIC | {"batchSequences": 2_048}, model={"layers": 4}) | {"seats": 2_048}
+    process = Workdir(tmp_path / "slow").start(job)  # a step takes some ten seconds
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line)["kind"] == "resolved":
+            time.sleep(1)
+            process.send_signal(signal.SIGUSR1)
+            break
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 75
+    assert json.loads(said.splitlines()[-1])["kind"] == "interrupted"
+    assert json.loads(said.splitlines()[-1])["step"] == 0
 
 
 def test_an_odd_number_of_sums_is_added_the_same_way_by_twice_as_many(tmp_path: Path) -> None:

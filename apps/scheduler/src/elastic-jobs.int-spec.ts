@@ -95,6 +95,14 @@ describe('elastic jobs', { timeout: 90_000 }, () => {
     expect(history[0]?.gpuSeconds).toBeLessThanOrEqual(60);
   });
 
+  it('are never told a longer time bound than a job may have', async () => {
+    const { agent, gpuType } = await cluster(1);
+    const { jobId } = await elastic(gpuType, 8, 1, { maxSeconds: 31_536_000 });
+    const { ref, assignment } = await agent.begin(jobId);
+    expect(assignment.resources.maxSeconds).toBe(31_536_000);
+    await agent.report(ref, 'succeeded');
+  });
+
   it('go on with twice as many when these have become free and nobody waits for them', async () => {
     const { agent, gpuType } = await cluster(4);
     const other = await agent.begin((await at.submit({ gpuType, gpus: 2 })).jobId);

@@ -146,6 +146,12 @@ export const resolvedEvent = z.strictObject({
   training: trainingOptions.required(),
   checkpoints: z.strictObject({ steps: z.array(count), resumeEverySteps: count }),
   runtime: runtimeOptions.required(),
+  seats: count
+    .min(2)
+    .optional()
+    .describe(
+      'Among which the batch is shared, where it is: they decide the bits, however many processes take them',
+    ),
   environment: runnerEnvironment,
   flops: z.number().describe('6 × parameters without embeddings × tokens, plus attention'),
 });

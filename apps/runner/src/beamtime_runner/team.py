@@ -89,6 +89,16 @@ class Team:
         each = count // self.seats
         return range(seat * each, (seat + 1) * each)
 
+    def agree_to_stop(self, asked: bool, device: Any) -> bool:
+        """Whether any process of the team was asked to; all of them ask at the same place."""
+        if self.size == 1:
+            return asked
+        import torch
+
+        wishes = torch.tensor(float(asked), device=device)
+        torch.distributed.all_reduce(wishes)
+        return bool(wishes > 0)
+
     def add_up(self, flat: Any) -> Any:
         """The sum of all processes' buffers [n], the same bits in each; `flat` is used up."""
         import torch

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from . import environment
 from .batches import batch_sha256
@@ -165,6 +165,7 @@ class Run:
             training=self.training,
             checkpoints={"steps": self.checkpoint_steps, "resumeEverySteps": self.resume_every},
             runtime=self.runtime,
+            seats=self.team.seats if self.team.seats > 1 else ...,
             environment=self._environment(),
             flops=self.flops_per_token * steps * self.tokens_per_step,
         )
@@ -211,7 +212,10 @@ class Run:
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             rows = batches.rows(step)
-            loss, norm, asked = self._learn(step, rows)
+            learned = self._learn(step, rows)
+            if learned is None:
+                self._leave(step)
+            loss, norm, asked = learned
             self._pending.append((step + 1, batch_sha256(rows), loss, norm))
             if len(self._pending) >= self._pending_max:
                 self._settle()
@@ -222,13 +226,25 @@ class Run:
             if asked or self._resumable_due(step + 1):
                 self._resumable(step + 1)
             if asked and step + 1 < self.steps:
-                self._report(step + 1)
-                self.keeper.settle()
-                raise Interrupted(self.interruption.signal_name or "", step + 1)
+                self._stop_after(step + 1)
         self._finish()
 
-    def _learn(self, step: int, rows: Any) -> tuple[Any, Any, bool]:
-        """One step of the optimiser on these rows: loss and gradient norm, on the device, and whether to stop."""
+    def _stop_after(self, step: int) -> NoReturn:
+        self._report(step)
+        self.keeper.settle()
+        raise Interrupted(self.interruption.signal_name or "", step)
+
+    def _leave(self, step: int) -> NoReturn:
+        """Stops in the middle of a step, of which nothing is kept."""
+        if step > self.first_step:
+            self._resumable(step)
+        self._stop_after(step)
+
+    def _learn(self, step: int, rows: Any) -> tuple[Any, Any, bool] | None:
+        """
+        One step of the optimiser on these rows: loss and gradient norm, on the device, and whether to stop. None when
+        it was to stop between two seats: with few processes a step takes long, and whoever asks does not wait for it.
+        """
         import torch
 
         if self.team.seats == 1:
@@ -238,7 +254,10 @@ class Run:
             gradients = GradientSum(self.team, self.parameters)
             for seat in self.team.seats_here:
                 total = self._learn_as(seat, step, rows)
-                gradients.take(total, self.interruption.asked(self.events))
+                asked = self.interruption.asked(self.events)
+                gradients.take(total, asked)
+                if seat != self.team.seats_here[-1] and self.team.agree_to_stop(asked, self.device):
+                    return None
             total, asked = gradients.average()
         clip = self.training["gradientClip"] or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, clip)

@@ -7,9 +7,10 @@ import {
   runnerJobSchemaName,
   runnerResumeDir,
   type StagedInput,
+  schedulingLimits,
 } from '@beamtime/contracts';
 import type { Tx } from '@beamtime/platform';
-import { timeWithSome } from '../domain/elastic.js';
+import { boundWithSome } from '../domain/elastic.js';
 import { wholeGpuMilli } from '../domain/gpu-share.js';
 import type { JobFiles } from '../ports.js';
 import type { JobRecord } from '../postgres/job-records.js';
@@ -41,9 +42,10 @@ export async function assignWork(
   work: JobWork,
 ): Promise<AttemptAssignment> {
   const { resumable } = job;
-  const secondsWith = (seconds: number): number => Math.ceil(timeWithSome(seconds, gpus, job.gpus));
+  const secondsWith = (seconds: number): number =>
+    boundWithSome(seconds, gpus, job.gpus, schedulingLimits.maxSeconds);
   return {
-    runner: jobFile(job, work),
+    runner: jobFile(job, gpus, work),
     inputs: await staged(files, work.inputs, ''),
     resume:
       resumable === null
@@ -62,10 +64,11 @@ export async function assignWork(
   };
 }
 
-function jobFile(job: JobRecord, work: JobWork): AttemptAssignment['runner'] {
+function jobFile(job: JobRecord, gpus: number, work: JobWork): AttemptAssignment['runner'] {
   const head = { ...work.runner, jobId: job.id, attempt: job.attempts };
   if (job.kind === 'command') return commandJob.parse({ ...head, schema: commandJobSchemaName });
-  const seats = job.kind === 'train' && job.gpus_min !== null ? { seats: job.gpus } : {};
+  // With all its GPUs it has as many processes as seats: runners that know of no seats need not be told.
+  const seats = job.kind === 'train' && gpus < job.gpus ? { seats: job.gpus } : {};
   return runnerJob.parse({ ...head, ...seats, schema: runnerJobSchemaName });
 }
 

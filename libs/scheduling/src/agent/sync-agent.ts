@@ -6,6 +6,7 @@ import type {
   ProblemCode,
   SyncAnswer,
 } from '@beamtime/contracts';
+import { schedulingLimits } from '@beamtime/contracts';
 import { err, ok, type Problem, type Result } from '@beamtime/kernel';
 import { Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';
@@ -14,7 +15,7 @@ import { settleClusterState } from '../clusters/settle-cluster-state.js';
 import { gpusGivenOut, restoreCapacity } from '../clusters/trust-capacity.js';
 import { heldStates, liveStates } from '../domain/attempt-lifecycle.js';
 import { type ClusterState, clusterStateOf } from '../domain/cluster-lifecycle.js';
-import { timeWithSome } from '../domain/elastic.js';
+import { boundWithSome } from '../domain/elastic.js';
 import type { CapacityTrust } from '../domain/trusted-capacity.js';
 import { LEASE_TIMES, type LeaseTimes } from '../ports.js';
 import { refuseSuperseded, superseded } from './fence.js';
@@ -241,7 +242,7 @@ function offerOf(row: CommandRow): SyncAnswer['offers'][number] {
       ...(row.gpu_slot === null ? {} : { gpuShareMilli: row.gpu_share_milli }),
       ...(row.gpu_type === null ? {} : { gpuType: row.gpu_type }),
       ...(row.gpu_memory_mib === null ? {} : { gpuMemoryMiB: row.gpu_memory_mib }),
-      maxSeconds: Math.ceil(timeWithSome(row.max_seconds, row.gpus, row.gpus_most)),
+      maxSeconds: boundWithSome(row.max_seconds, row.gpus, row.gpus_most, schedulingLimits.maxSeconds),
       checkpoint: row.checkpointable,
     },
   };

@@ -36,3 +36,13 @@ export function timeWithAll(time: number, gpus: number, gpusMost: number): numbe
 export function timeWithSome(time: number, gpus: number, gpusMost: number): number {
   return gpus === gpusMost ? time : (time * gpusMost) / gpus;
 }
+
+/** A time bound of an attempt with some of the GPUs, in whole seconds: what of it is left, never beyond what may be told. */
+export function boundWithSome(
+  seconds: number,
+  gpus: number,
+  gpusMost: number,
+  secondsAtMost: number,
+): number {
+  return Math.min(secondsAtMost, Math.ceil(timeWithSome(seconds, gpus, gpusMost)));
+}

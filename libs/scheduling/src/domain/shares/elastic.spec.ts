@@ -103,6 +103,35 @@ describe('an elastic job', () => {
     });
   });
 
+  it('has no more than it needs while others could start, and more of what they leave', () => {
+    const queue = [waiting('job', elastic), waiting('gang', { least: 7, owner: 'lab-c' })];
+    expect(placed(snapshotOf({ a: { gpus: 8 } }, queue))).toEqual({ job: ['a', 1], gang: ['a', undefined] });
+    const two = [waiting('one', elastic), waiting('two', { ...elastic, owner: 'lab-c' })];
+    expect(placed(snapshotOf({ a: { gpus: 8 } }, two))).toEqual({ one: ['a', 4], two: ['a', 4] });
+    expect(placed(snapshotOf({ a: { gpus: 8 }, b: { gpus: 8 } }, two))).toMatchObject({
+      one: [expect.anything(), undefined],
+      two: [expect.anything(), undefined],
+    });
+  });
+
+  it('takes no GPUs at home that others of its lab would have there by now', () => {
+    const shadow = { clusterId: 'home', startedMs: nowMs, servedMs: 0 };
+    const owed = { shadow, submittedMs: nowMs };
+    const queue = [waiting('job', elastic, owed), waiting('later', { least: 7 }, owed)];
+    expect(placed(snapshotOf({ home: { gpus: 8, labId: 'lab-b' } }, queue))).toEqual({
+      job: ['home', 1],
+      later: ['home', undefined],
+    });
+  });
+
+  it('leaves what is vacated for it and others to the others, but for what it needs', () => {
+    const had = { servedMs: 400 * hourMs };
+    const on = [running('victim', 8, { least: 8, owner: 'lab-c' }, { ...had, leaving: true })];
+    const queue = [waiting('job', elastic), waiting('gang', { least: 4, owner: 'lab-c' })];
+    expect(decided(snapshotOf({ a: { gpus: 8, on } }, queue))).toMatchObject({ place: [], preempt: [] });
+    expect(placed(snapshotOf({ a: { gpus: 8 } }, queue))).toEqual({ job: ['a', 4], gang: ['a', undefined] });
+  });
+
   it('never starts with fewer than it needs, and says how many it waits for', () => {
     const on = [running('there', 3, { least: 3 }, { preemptible: false })];
     const job = waiting('job', { least: 2, most: 8 });
@@ -188,6 +217,12 @@ describe('an elastic job with fewer GPUs than it asks for', () => {
     expect(leaves({ a: { gpus: 4, on: [small({ startedMs: nowMs - 60_000 })] } })).toEqual([]);
   });
 
+  it('stays where somebody waits who could take what it has', () => {
+    const gang = waiting('gang', { least: 4, owner: 'lab-c' }, { retryAtMs: nowMs + 1_000 });
+    expect(leaves({ a: { gpus: 4, on: [small()] } }, [gang])).toEqual([]);
+    expect(leaves({ a: { gpus: 4, on: [small()] } }, [{ ...gang, gpus: 5 }])).toEqual(['small']);
+  });
+
   it('stays where nothing starts any more', () => {
     expect(leaves({ a: { gpus: 4, state: 'draining', on: [small()] }, b: { gpus: 4 } })).toEqual([]);
     const hourUtc = Math.floor(nowMs / hourMs) % 24;
@@ -251,7 +286,7 @@ describe('for any queue', () => {
     );
   });
 
-  it('nobody waits who could have begun with the fewest, nor has half who could have had all', () => {
+  it('nobody waits who could have begun with the fewest, nor has half where all of them are left', () => {
     fc.assert(
       fc.property(worlds, (world) => {
         const snapshot = build(world);
@@ -259,18 +294,19 @@ describe('for any queue', () => {
         const free = new Map(
           snapshot.clusters.map(({ clusterId, capacity }) => [clusterId, capacity?.gpus ?? 0]),
         );
-        const heldOf = new Map<string, number>();
+        const heldOf = new Map<string, { held: number; clusterId: string }>();
         for (const { jobId, clusterId, gpus } of place) {
           const job = snapshot.waiting.find((one) => one.jobId === jobId) as WaitingJob;
           const held = gpus ?? job.gpusMost ?? job.gpus;
-          heldOf.set(jobId, held);
+          heldOf.set(jobId, { held, clusterId });
           free.set(clusterId, (free.get(clusterId) ?? 0) - held);
         }
         const most = Math.max(...free.values());
         for (const job of snapshot.waiting) {
-          const held = heldOf.get(job.jobId);
-          if (held === undefined) expect(job.gpus).toBeGreaterThan(most);
-          else if (held < (job.gpusMost ?? job.gpus)) expect(2 * held).toBeGreaterThan(most);
+          const has = heldOf.get(job.jobId);
+          if (has === undefined) expect(job.gpus).toBeGreaterThan(most);
+          else if (has.held < (job.gpusMost ?? job.gpus))
+            expect(has.held).toBeGreaterThan(free.get(has.clusterId) ?? 0);
         }
       }),
       { numRuns: 500 },

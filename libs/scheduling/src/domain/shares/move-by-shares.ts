@@ -2,7 +2,7 @@ import { sizesOf } from '../elastic.js';
 import { wholeGpuMilli } from '../gpu-share.js';
 import { Nearness } from './nearness.js';
 import { OwnerTurns } from './owner-turns.js';
-import { isCapped, keepRoom, lacksRoom, takeRoom } from './quota-room.js';
+import { isCapped, keepRoom, takeRoom } from './quota-room.js';
 import type { MayAsk } from './running-jobs.js';
 import { debtMsOf } from './shadows.js';
 import { SharePacking } from './share-packing.js';
@@ -48,9 +48,9 @@ const everyLevel = -1;
  *
  * A job that wants a part of a GPU goes onto one that is shared already, and onto a free one only where none has room.
  *
- * An elastic job starts with all the GPUs that it asks for where it can have them, else with half of them, and so on;
- * nobody leaves so that it can have more than it needs. Where GPUs are left over after all turns, one that has too few
- * leaves to go on with twice as many.
+ * An elastic job has its turn for the fewest GPUs that it needs, in the cluster where it could have most of those that
+ * it asks for. When all have had their turns, those that start have twice as many, and again, of what is left over; and
+ * where still some are left, one that runs with too few leaves to go on with twice as many.
  *
  * What is asked to leave takes time to go. Its GPUs are kept for whom it leaves, by the order of turns alone: the next
  * decision comes to the same job first.
@@ -80,6 +80,7 @@ class Turn {
     for (const cluster of now.clusters) {
       cluster.claimedGpus = 0;
       cluster.claimedShareMilli = 0;
+      cluster.hopedGpus = 0;
       cluster.reservedGpus = 0;
     }
     if (now.caps.size > 0) keepRoom(now, nowMs);
@@ -87,7 +88,10 @@ class Turn {
     for (let level = 0; level < now.levels; level++) {
       if ((now.waiting[level]?.owners.size ?? 0) > 0 && this.hasRoomAt(level)) this.serveLevel(level);
     }
-    if (now.small.size > 0 && now.policy.preempt) this.grow();
+    if (now.small.size > 0) {
+      this.enlarge();
+      if (now.policy.preempt) this.grow();
+    }
     return { start: this.starts, leave: this.leaves };
   }
 
@@ -143,9 +147,26 @@ class Turn {
     this.claims(job);
   }
 
+  /** Gives elastic jobs that start now twice as many GPUs, and again, as long as so many are left over: in turns. */
+  private enlarge(): void {
+    const able = (job: JobNow): boolean =>
+      job.gpus < job.gpusMost &&
+      this.usable(job.cluster as ClusterNow) >= job.gpus &&
+      mayHold(job.cluster as ClusterNow, 2 * job.gpus) &&
+      !isCapped(job);
+    for (let left = this.starts.filter(able); left.length > 0; left = left.filter(able)) {
+      for (const job of left) {
+        if (!able(job)) continue;
+        takeRoom(job);
+        this.now.enlarge(job, 2 * job.gpus);
+      }
+    }
+  }
+
   /**
    * Lets elastic jobs with too few GPUs go on with twice as many, where so many are left over: one in each cluster, first
-   * whoever has least of what it asks for. Not while others leave there, whose GPUs are meant for somebody.
+   * whoever has least of what it asks for. Not while others leave there, whose GPUs are meant for somebody, nor where
+   * somebody waits who could take what it would give back meanwhile.
    */
   private grow(): void {
     const first = new Map<ClusterNow, JobNow>();
@@ -156,7 +177,7 @@ class Turn {
       if (other === undefined || lacksMore(job, other)) first.set(cluster, job);
     }
     for (const job of first.values()) {
-      if (hasNoRoomToGrow(job)) continue;
+      if (isCapped(job)) continue;
       takeRoom(job);
       this.now.askToLeave(job);
       this.leaves.push({ job, forJob: job, why: 'growth' });
@@ -169,7 +190,8 @@ class Turn {
     if (cluster.leavingGpus > 0 || this.usable(cluster) < job.gpus) return false;
     // Where nothing starts any more, it would not start again either.
     if (!job.shape.reach.includes(cluster)) return false;
-    return mayHold(cluster, 2 * job.gpus) && !hasNoRoomToGrow(job);
+    if (this.now.isAwaited(cluster, cluster.free + job.gpus)) return false;
+    return mayHold(cluster, 2 * job.gpus) && !isCapped(job);
   }
 
   private fail(job: JobNow): void {
@@ -234,21 +256,20 @@ class Turn {
     return isApart || this.placeAnywhere(job);
   }
 
-  /** Onto free GPUs: an elastic job with as many of those that it asks for as it can have in one cluster. */
+  /** Onto free GPUs: an elastic job with the fewest, where it could have as many of those that it asks for as can be. */
   private placeAnywhere(job: JobNow): boolean {
     if (job.shareMilli < wholeGpuMilli) return this.placeShared(job);
     if (job.gpusMost === job.gpus) return this.placeWhole(job);
-    for (const size of sizesOf(job.shape.request)) {
-      job.gpus = size;
-      if (!isCapped(job) && this.placeWhole(job)) return true;
-    }
-    job.gpus = job.shape.request.gpus;
-    return false;
+    return sizesOf(job.shape.request).some((gpus) => this.placeWhole(job, gpus));
   }
 
-  /** Its own cluster first, then the one that it leaves fullest; ties by the seed. Where data lies: see `Nearness`. */
-  private placeWhole(job: JobNow): boolean {
-    const { gpus, cachedBytes } = job;
+  /**
+   * Its own cluster first, then the one that it leaves fullest; ties by the seed. Where data lies: see `Nearness`.
+   *
+   * @param gpus how many it could have there, if nobody else takes them; it has the fewest that it asks for
+   */
+  private placeWhole(job: JobNow, gpus = job.gpus): boolean {
+    const { cachedBytes } = job;
     if (gpus > this.now.freeAtMost) return false;
     const { home, reach } = job.shape;
     const near = cachedBytes === null ? null : new Nearness(cachedBytes, reach);
@@ -258,9 +279,10 @@ class Turn {
       if (at === home.length && best !== undefined) break;
       const cluster = reach[at] as ClusterNow;
       if (cluster.free < gpus) continue;
-      const left = this.usableBy(job, cluster) - gpus;
+      const hoped = gpus > job.gpus ? cluster.hopedGpus : 0;
+      const left = this.usableBy(job, cluster) - hoped - gpus;
       if (left < 0 || job.avoid.includes(cluster.info.clusterId)) continue;
-      if (job.gpus > job.shape.request.gpus && !mayHold(cluster, job.gpus)) continue;
+      if (gpus > job.gpus && !mayHold(cluster, gpus)) continue;
       if (at < home.length) {
         if (best === undefined || near?.holdsMore(cluster, best)) best = cluster;
         if (near === null) break;
@@ -278,6 +300,7 @@ class Turn {
     }
     this.now.start(job, best);
     takeRoom(job);
+    best.hopedGpus += gpus - job.gpus;
     this.starts.push(job);
     return true;
   }
@@ -454,11 +477,6 @@ function obtainable({ free, leavingGpus, claimedGpus, reservedGpus }: ClusterNow
 /** Whether a cluster's policy lets a job have so many GPUs: of an elastic one its shape has only told the fewest. */
 function mayHold({ info }: ClusterNow, gpus: number): boolean {
   return gpus <= (info.capacity?.policy.gpusPerJobMax ?? Number.POSITIVE_INFINITY);
-}
-
-/** Whether a quota of GPUs keeps a running job from having twice as many. */
-function hasNoRoomToGrow(job: JobNow): boolean {
-  return job.shape.caps.some((cap) => lacksRoom(cap, job));
 }
 
 /** Whether of two elastic jobs one has less of what it asks for; among equals, who came first. */

@@ -84,6 +84,7 @@ export class Situation {
       leavingGpus: 0,
       running: new RunningJobs<JobNow>(this.levels),
       claimedGpus: 0,
+      hopedGpus: 0,
       reservedGpus: 0,
       reservedFromMs: 0,
     }));
@@ -315,6 +316,26 @@ export class Situation {
     }
     countRunning(job.ownerNow, countedGpus(job));
     this.expectLevel(job);
+  }
+
+  /** One that runs gets more of the free GPUs of its cluster, as if it had started with so many. */
+  enlarge(job: JobNow, gpus: number): void {
+    const { cluster } = job;
+    if (cluster === null) return;
+    const by = gpus - job.gpus;
+    cluster.running.remove(job);
+    job.gpus = gpus;
+    cluster.running.add(job);
+    cluster.free -= by;
+    countRunning(job.ownerNow, by);
+    if (gpus === job.gpusMost) this.small.delete(job);
+  }
+
+  /** Whether somebody waits who could start in a cluster with so many GPUs free, whenever their turn is. */
+  isAwaited(cluster: ClusterNow, free: number): boolean {
+    for (const { request, reach, waiting } of this.shapes.values())
+      if (request.gpus <= free && reach.includes(cluster) && waiting.some((jobs) => jobs > 0)) return true;
+    return false;
   }
 
   /** Its state was saved then, or, with `savesEveryMs`, is saved at that rhythm from then on. */

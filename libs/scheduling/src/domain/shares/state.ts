@@ -47,6 +47,8 @@ export interface ClusterNow {
   readonly running: RunningJobs<JobNow>;
   /** GPUs set aside in the present decision for those whose turn came earlier, of what is being vacated. */
   claimedGpus: number;
+  /** GPUs that elastic jobs which start in the present decision may yet get, beside the fewest that they have. */
+  hopedGpus: number;
   /** GPUs kept free in the present decision for a gang, and when it would have them at the latest. */
   reservedGpus: number;
   reservedFromMs: number;
