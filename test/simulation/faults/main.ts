@@ -20,7 +20,7 @@ import { type Counterexample, shrink } from './shrink.js';
 import { installVirtualTime } from './virtual-time.js';
 
 const usage = `npm run simulate:faults -- [--seeds A..B] [--jobs N] [--attempts N] [--results FILE]
-npm run simulate:faults -- --every-step [--kind KIND,…] [--stride N] [--results FILE]
+npm run simulate:faults -- --every-step [--kind KIND,…] [--stride N] [--part K/N] [--results FILE]
 npm run simulate:faults -- --twice SEED [--jobs N]
 npm run simulate:faults -- --replay counterexample.json
 
@@ -29,7 +29,8 @@ faults drawn from it, and checks that no job was lost, none committed twice and 
 --attempts ends the run once so many have been made. --results keeps each world's figures in a file, and leaves out
 the seeds that it has already: so a long run can be done in pieces. --every-step takes one small world and runs it once
 for each fault that could strike it: at each statement, message, knock and deed of an agent, one fault alone. --kind
-takes only some (${allKinds.join(', ')}), --stride each N-th of a sort. --twice shows that a replay is exact.
+takes only some (${allKinds.join(', ')}), --stride each N-th of a sort, --part the K-th of N shares of them, for so many
+processes: a run mostly waits. --twice shows that a replay is exact.
 A violation is made smaller and printed as a counterexample to keep. Exit code 1: violated; 2: bad input.`;
 
 const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
@@ -50,6 +51,12 @@ const wishes = z.object({
     .pipe(z.array(z.enum(allKinds)).min(1))
     .default([...allKinds]),
   stride: whole(1, 1_000_000).default(1),
+  part: z
+    .string()
+    .regex(/^\d{1,4}\/\d{1,4}$/, 'expected K/N')
+    .transform((text) => text.split('/').map(Number) as [number, number])
+    .refine(([part, parts]) => part >= 1 && part <= parts, 'expected K/N with K from 1 to N')
+    .default([1, 1]),
   results: z.string().min(1).optional(),
   twice: seed.optional(),
   replay: z.string().min(1).optional(),
@@ -135,7 +142,8 @@ async function everyStep(databases: EpisodeDatabases, wish: Wish): Promise<numbe
   }
   const results = new TriedFaults(undisturbed, wish.results);
   const wanted = faults.filter((name) => wish.kind.some((kind) => faultKinds[kind].test(name)));
-  const chosen = everyNth(wanted, wish.stride);
+  const [part, parts] = wish.part;
+  const chosen = everyNth(wanted, wish.stride).filter((_, n) => n % parts === part - 1);
   const left = chosen.filter((name) => !results.has(name));
   console.log(
     `${undisturbed.statements} statements, ${undisturbed.messages} messages; ${faults.length} faults could strike, ` +
