@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto';
-import { explainJob, type JobView, setQuota, submitJob } from '@beamtime/contracts';
+import { cancelJob, explainJob, type JobView, setQuota, submitJob } from '@beamtime/contracts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
+  clusterOfItsOwn,
   evaluateTemplate,
   jobBody,
   refusal,
@@ -17,13 +17,8 @@ beforeAll(async () => {
 });
 afterAll(() => at.close());
 
-/** A cluster whose GPUs are of a type of their own, so that only this test's jobs go there. */
-async function cluster(gpus: number, policy: Partial<SimulatedAgent['policy']> = {}) {
-  const gpuType = `of-${randomUUID().slice(0, 8)}`;
-  const agent = await at.cluster('elastic', { gpus, gpuType });
-  agent.policy = { ...agent.policy, ...policy };
-  return { agent: await agent.register(), gpuType };
-}
+const cluster = (gpus: number, policy: Partial<SimulatedAgent['policy']> = {}) =>
+  clusterOfItsOwn(at, 'elastic', gpus, policy);
 const training = { ...trainTemplate, training: { ...trainTemplate.training, batchSequences: 8 } };
 const elastic = (gpuType: string, gpus: number, gpusMin: number, more = {}) =>
   at.submit({ gpuType, gpus, gpusMin, runner: training, ...more });
@@ -101,6 +96,23 @@ describe('elastic jobs', { timeout: 90_000 }, () => {
     const { ref, assignment } = await agent.begin(jobId);
     expect(assignment.resources.maxSeconds).toBe(31_536_000);
     await agent.report(ref, 'succeeded');
+  });
+
+  it('say that a deadline is near by the time that they need with the fewest, however large they are', async () => {
+    const { agent, gpuType } = await cluster(128);
+    const full = await agent.begin((await at.submit({ gpuType, gpus: 128 })).jobId);
+    const deadline = new Date(Date.now() + 7_200_000).toISOString();
+    const risk = async (maxSeconds: number, gpusMin: number) => {
+      const job = await elastic(gpuType, 128, gpusMin, { maxSeconds, deadline });
+      await expect.poll(async () => (await why(job)).code, { timeout: 10_000 }).toBe('capacity');
+      const { detail } = await why(job);
+      await at.researcher.call(cancelJob, { params: { jobId: job.jobId }, body: {} });
+      return detail;
+    };
+    expect(await risk(3_600, 128)).not.toContain('deadline');
+    expect(await risk(3_600, 16)).toContain('deadline');
+    expect(await risk(31_536_000, 1)).toContain('deadline');
+    await agent.report(full.ref, 'succeeded');
   });
 
   it('go on with twice as many when these have become free and nobody waits for them', async () => {

@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto';
 import { FundRound, Ledger, ReserveSuites } from '@beamtime/access';
 import { cancelJob, explainJob, type JobView, showCluster, submitJob } from '@beamtime/contracts';
 import { newId } from '@beamtime/platform';
 import { SubmitJob } from '@beamtime/scheduling';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
+  clusterOfItsOwn,
   evaluateTemplate,
   jobBody,
   refusal,
@@ -19,13 +19,8 @@ beforeAll(async () => {
 });
 afterAll(() => at.close());
 
-/** A cluster whose GPUs are of a type of their own, so that only this test's jobs go there. */
-async function cluster(gpus: number, gpuParts?: number) {
-  const gpuType = `of-${randomUUID().slice(0, 8)}`;
-  const agent = await at.cluster('sharing', { gpus, gpuType });
-  if (gpuParts !== undefined) agent.policy = { ...agent.policy, gpuParts };
-  return { agent: await agent.register(), gpuType };
-}
+const cluster = (gpus: number, gpuParts?: number) =>
+  clusterOfItsOwn(at, 'sharing', gpus, gpuParts === undefined ? {} : { gpuParts });
 const part = (gpuType: string, gpuShareMilli: number) =>
   at.submit({ gpuType, gpuShareMilli, runner: evaluateTemplate });
 const whole = (gpuType: string) => at.submit({ gpuType, runner: evaluateTemplate });

@@ -263,6 +263,19 @@ export class SimulatedAgent {
 
 export const sha256Of = (text: string): string => createHash('sha256').update(text).digest('hex');
 
+/** A cluster whose GPUs are of a type of their own, so that only the jobs that ask for it go there. */
+export async function clusterOfItsOwn(
+  at: SchedulingForTest,
+  name: string,
+  gpus: number,
+  policy: Partial<ClusterPolicy> = {},
+): Promise<{ agent: SimulatedAgent; gpuType: string }> {
+  const gpuType = `of-${randomUUID().slice(0, 8)}`;
+  const agent = await at.cluster(name, { gpus, gpuType });
+  agent.policy = { ...agent.policy, ...policy };
+  return { agent: await agent.register(), gpuType };
+}
+
 /** Waits until the agent of a cluster has registered. */
 export async function untilActive(at: SchedulingForTest, clusterId: string): Promise<void> {
   for (const deadlineMs = Date.now() + 30_000; Date.now() < deadlineMs; ) {

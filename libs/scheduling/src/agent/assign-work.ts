@@ -69,7 +69,8 @@ function jobFile(job: JobRecord, gpus: number, work: JobWork): AttemptAssignment
   if (job.kind === 'command') return commandJob.parse({ ...head, schema: commandJobSchemaName });
   // With all its GPUs it has as many processes as seats: runners that know of no seats need not be told.
   const seats = job.kind === 'train' && gpus < job.gpus ? { seats: job.gpus } : {};
-  return runnerJob.parse({ ...head, ...seats, schema: runnerJobSchemaName });
+  // A job file that names its seats itself keeps them, or its state would be another run's.
+  return runnerJob.parse({ ...seats, ...head, schema: runnerJobSchemaName });
 }
 
 function staged(files: JobFiles, entries: readonly FileEntry[], folder: string): Promise<StagedInput[]> {

@@ -1,12 +1,12 @@
-import type {
-  AttemptRef,
-  ClusterInventory,
-  ClusterPolicy,
-  JobKind,
-  ProblemCode,
-  SyncAnswer,
+import {
+  type AttemptRef,
+  type ClusterInventory,
+  type ClusterPolicy,
+  type JobKind,
+  type ProblemCode,
+  type SyncAnswer,
+  schedulingLimits,
 } from '@beamtime/contracts';
-import { schedulingLimits } from '@beamtime/contracts';
 import { err, ok, type Problem, type Result } from '@beamtime/kernel';
 import { Transactor, type Tx } from '@beamtime/platform';
 import { Inject, Injectable } from '@nestjs/common';

@@ -122,7 +122,7 @@ export class JobViews {
     jobId: string,
   ): Promise<{ nowMs: number; deadlineMs: number; secondsLeft: number } | undefined> {
     const row = await this.transactor.read.row<{ now: Date; deadline: Date; seconds_left: number }>(
-      `SELECT clock_timestamp() AS now, deadline, (max_seconds - seconds_used) * gpus / coalesce(gpus_min, gpus) AS seconds_left
+      `SELECT clock_timestamp() AS now, deadline, ceil((max_seconds - seconds_used)::float8 * gpus / coalesce(gpus_min, gpus)) AS seconds_left
        FROM scheduling.job WHERE id = $1 AND deadline IS NOT NULL`,
       [jobId],
     );
